@@ -1,0 +1,51 @@
+# Needs python3 and pip, nothing else; the first run of a target installs what it uses into $(VENV).
+# A later run needs no network, until pyproject.toml changes.
+
+PYTHON ?= python3
+VENV   ?= .venv
+
+RUN  := $(VENV)/bin
+DEV  := $(VENV)/.installed-dev
+# What is in dev has the examples' libraries too: install those only where dev is not there.
+DEMO := $(if $(wildcard $(DEV)),$(DEV),$(VENV)/.installed-examples)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+# Two pips must not write into one environment, and a checker's output stays in one piece.
+.NOTPARALLEL:
+.PHONY: help demo test lint test-all bench clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(DEMO) ## the same work with a simulated and a native async client; SERVE=1 leaves /metrics up
+	SERVE='$(SERVE)' $(RUN)/python -m examples.simulated_async
+
+test: lint ## all checks and the whole suite; ARGS='-k name' for a part of it
+	$(RUN)/python -m pytest $(ARGS)
+
+lint: $(DEV) ## ruff, mypy and codespell
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+	$(RUN)/codespell
+
+test-all: $(DEV) ## the suite on Python 3.10 to 3.15, with and without the extras
+	$(RUN)/python scripts/all_versions.py $(ARGS)
+
+bench: $(DEV) ## watched against unwatched, interleaved
+	$(RUN)/python -m benchmarks $(ARGS)
+
+clean: ## remove the environments and everything that was built
+	rm -rf $(VENV) .venvs build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.installed-%: pyproject.toml loopwatch/_version.py | $(RUN)/python
+	$(RUN)/python -m pip install -qq --disable-pip-version-check --editable '.[$*]'
+	@touch $@
+
+# Some distributions split venv's ensurepip off python3; the pip that is there can fill in for it.
+$(RUN)/python:
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 \
+	|| { $(PYTHON) -m venv --clear --without-pip $(VENV) && $(PYTHON) -m pip --python $(VENV)/bin/python install --quiet pip; } \
+	|| { rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment with pip in it. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }

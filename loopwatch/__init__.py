@@ -1,0 +1,36 @@
+"""loopwatch tells why an async service is slow: what held the loop, what waited for a pool, and who is to blame."""
+
+from ._version import __version__
+from .errors import (
+    AlreadyInstalled,
+    LoopwatchError,
+    MissingExtra,
+    NotInstalled,
+    SelfCheckFailed,
+    SettingsError,
+)
+from .model import Backlog, Frame, Offload, Snapshot, Stall
+from .report.jsonl import JsonLinesReporter
+from .report.log import LogReporter
+from .watch import Watch, current, install, uninstall
+
+__all__ = [
+    "AlreadyInstalled",
+    "Backlog",
+    "Frame",
+    "JsonLinesReporter",
+    "LogReporter",
+    "LoopwatchError",
+    "MissingExtra",
+    "NotInstalled",
+    "Offload",
+    "SelfCheckFailed",
+    "SettingsError",
+    "Snapshot",
+    "Stall",
+    "Watch",
+    "__version__",
+    "current",
+    "install",
+    "uninstall",
+]

@@ -1,0 +1,201 @@
+"""Finds a Python interpreter of a given version on this machine, or makes one.
+
+Looked for in this order: pyenv's versions, ``python3.X`` on PATH, and what an earlier run made. What
+is nowhere is made from Debian's own packages, where the machine is a Debian: they are taken from the
+mirror that the machine is configured with, from a newer suite, and unpacked into a folder of the
+user's cache. Nothing is installed into the system but ``patchelf``, and that only as root.
+
+As a program: ``python scripts/pythons.py 3.15`` prints the interpreter's path.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+SUITE = "forky"
+"""The Debian suite that has the versions which are too new for pyenv's usual ones."""
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "loopwatch" / "pythons"
+
+
+class NotToBeHad(Exception):
+    """Raised when this machine has no interpreter of the version and none can be made; says why."""
+
+
+def find_or_make(version: str) -> Path:
+    """An interpreter that runs and is of ``version`` (such as ``3.14``). Raises NotToBeHad."""
+    for candidate in _candidates(version):
+        if _is(candidate, version):
+            return candidate
+    return _make(version)
+
+
+def _candidates(version: str) -> Iterator[Path]:
+    yield from sorted(_pyenv_versions(version), key=lambda path: _patch_level(path.parent.parent.name), reverse=True)
+    for folder in os.environ.get("PATH", "").split(os.pathsep):
+        yield Path(folder, f"python{version}")
+    yield _made(version)
+
+
+def _pyenv_versions(version: str) -> Iterator[Path]:
+    root = os.environ.get("PYENV_ROOT")
+    if not root and shutil.which("pyenv"):
+        root = _output("pyenv", "root")
+    # The pattern leaves out free-threaded builds (3.13.0t) and release candidates.
+    for folder in Path(root or Path.home() / ".pyenv").glob(f"versions/{version}.*"):
+        if re.fullmatch(rf"{re.escape(version)}\.\d+", folder.name):
+            yield folder / "bin" / "python"
+
+
+def _patch_level(version: str) -> int:
+    return int(version.rpartition(".")[2])
+
+
+def _is(python: Path, version: str) -> bool:
+    """Whether ``python`` runs and says that it is ``version``: pyenv has shims for versions that are not selected."""
+    if not python.exists():
+        return False
+    told = subprocess.run([python, "-VV"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    return told.returncode == 0 and told.stdout.startswith(f"Python {version}.")
+
+
+# --- from Debian's packages --------------------------------------------------------------------
+
+
+def _made(version: str) -> Path:
+    return CACHE / version / "usr" / "bin" / f"python{version}"
+
+
+def _make(version: str) -> Path:
+    _require_tools(version)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    # Beside its final place, so that an interrupted run leaves nothing that looks finished.
+    with tempfile.TemporaryDirectory(prefix=f"{version}-", dir=CACHE) as scratch:
+        packages = _download(version, Path(scratch, "apt"))
+        tree = Path(scratch, "tree")
+        for package in packages:
+            _run("dpkg-deb", "-x", str(package), str(tree))
+        _relocate(tree, version)
+        shutil.rmtree(CACHE / version, ignore_errors=True)
+        tree.rename(CACHE / version)
+    if not _is(_made(version), version):
+        raise NotToBeHad(f"Python {version} was unpacked to {CACHE / version}, but does not run")
+    return _made(version)
+
+
+def _require_tools(version: str) -> None:
+    for tool in ("apt-get", "dpkg-deb"):
+        if shutil.which(tool) is None:
+            raise NotToBeHad(
+                f"no Python {version} in pyenv or on PATH, and without {tool} it cannot be taken from Debian"
+            )
+    if shutil.which("patchelf"):
+        return
+    if os.geteuid() != 0:
+        raise NotToBeHad(f"making Python {version} needs patchelf: apt-get install patchelf")
+    _run("apt-get", "-qq", "update")
+    _run("apt-get", "-qq", "-y", "--no-install-recommends", "install", "patchelf")
+
+
+def _download(version: str, state: Path) -> list[Path]:
+    """Python and all it depends on, down to the C library, as apt resolves it for an empty machine."""
+    for folder in ("lists/partial", "cache/archives/partial"):
+        (state / folder).mkdir(parents=True)
+    (state / "status").touch()
+    (state / "sources.list").write_text(f"deb [signed-by={_keyring()}] {_mirror()} {SUITE} main\n")
+    apt = [
+        "apt-get",
+        "-qq",
+        *_options(
+            {
+                "Dir::Etc::sourcelist": f"{state}/sources.list",
+                "Dir::Etc::sourceparts": "/dev/null",
+                "Dir::State": str(state),
+                "Dir::State::status": f"{state}/status",
+                "Dir::Cache": f"{state}/cache",
+                "Debug::NoLocking": "1",  # the state is ours alone, and the user may not be root
+                "APT::Sandbox::User": "",  # apt's own user cannot look into a folder of ours
+            }
+        ),
+    ]
+    _run(*apt, "update")
+    # Wheels written in C++ expect the machine to have libstdc++; Python itself does not need it.
+    _run(*apt, "-y", "--no-install-recommends", "--download-only", "install", f"python{version}", "libstdc++6")
+    return sorted((state / "cache" / "archives").glob("*.deb"))
+
+
+def _options(settings: dict[str, str]) -> list[str]:
+    return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
+
+
+def _mirror() -> str:
+    """The mirror of the main archive from the machine's own apt sources, in whichever format they are written."""
+    release = Path("/etc/os-release").read_text()
+    codename = re.search(r"^VERSION_CODENAME=(\w+)$", release, re.MULTILINE)
+    if codename is None or not re.search(r"^ID=debian$", release, re.MULTILINE):
+        raise NotToBeHad(f"this machine is not a Debian, so its mirror has no suite {SUITE}")
+    wanted = f"{codename[1]} main"
+    targets = _output(
+        "apt-get", "indextargets", "--format", "$(RELEASE) $(COMPONENT) $(REPO_URI)", "Created-By: Packages"
+    )
+    for target in targets.splitlines():
+        if target.startswith(f"{wanted} "):
+            return target.rpartition(" ")[2]
+    raise NotToBeHad(f"the apt sources of this machine do not name '{wanted}'")
+
+
+def _keyring() -> Path:
+    keyring = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+    if not keyring.exists():
+        raise NotToBeHad(f"{keyring} is missing, so packages could not be verified")
+    return keyring
+
+
+def _relocate(tree: Path, version: str) -> None:
+    """Point the interpreter at its own C library and shared objects: the machine's may be older."""
+    loader = _only(tree, "usr/lib*/ld-linux*.so.*")
+    libraries = _only(tree, "usr/lib/*/libc.so.6").parent
+    final = CACHE / version
+    _run(
+        "patchelf",
+        "--set-interpreter",
+        str(final / loader.relative_to(tree)),
+        "--force-rpath",
+        "--set-rpath",
+        str(final / libraries.relative_to(tree)),
+        str(tree / "usr" / "bin" / f"python{version}"),
+    )
+
+
+def _only(tree: Path, pattern: str) -> Path:
+    found = sorted(tree.glob(pattern))
+    if len(found) != 1:
+        raise NotToBeHad(f"expected one {pattern} in the unpacked packages, found {len(found)}")
+    return found[0]
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise NotToBeHad(f"{' '.join(command[:2])} failed: {(done.stderr or done.stdout).strip()}")
+
+
+def _output(*command: str) -> str:
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2 or not re.fullmatch(r"3\.\d+", sys.argv[1]):
+        sys.exit("usage: pythons.py 3.X")
+    try:
+        print(find_or_make(sys.argv[1]))
+    except NotToBeHad as why:
+        sys.exit(f"{sys.argv[1]}: {why}")
