@@ -1,0 +1,193 @@
+"""What the observe room hands to the explain room: raw, cheap to take, holding no user object.
+
+Times are readings of the pinned monotonic clock (``_compat.clock``), in seconds. A code object is
+the only thing kept of the application; it carries names and lines, no values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import CodeType
+from typing import Literal, NamedTuple
+
+Activity = Literal["running", "network", "sleep", "file", "process", "futex", "other"]
+"""What a thread was doing when it was looked at; ``running`` means on (or ready for) the CPU.
+
+``futex`` is a wait for a lock, or for the interpreter: the kernel does not tell them apart.
+"""
+
+
+class RawFrame(NamedTuple):
+    """One frame as copied: ``lasti`` is the byte offset of its current instruction, ``module`` its ``__name__``."""
+
+    code: CodeType
+    lasti: int
+    module: str
+
+
+class Sample(NamedTuple):
+    """One look at a thread that holds its loop.
+
+    ``frames`` run from the step inward, outermost first, without asyncio's own frames around it.
+    ``late`` is how long the sampler had to wait, beyond its plan, before it could look: what it saw
+    then may be what came *after* the code that held the interpreter; without any frames, that code
+    was over. ``importing`` is the module whose import was under way.
+    """
+
+    at: float
+    step: float
+    late: float
+    frames: tuple[RawFrame, ...]
+    task: str | None = None
+    coroutine: str | None = None
+    importing: str | None = None
+    activity: Activity | None = None
+
+
+UNKNOWN_CALLBACK = "unknown callback"
+"""What a handle is called that was cancelled while it ran: it has forgotten what it called."""
+
+
+class HandleFacts(NamedTuple):
+    """Names of what the loop called. ``code`` is the coroutine's or the function's, None for a C callable."""
+
+    callback: str
+    task: str | None = None
+    coroutine: str | None = None
+    code: CodeType | None = None
+    module: str = ""
+
+
+class ContributorFacts(NamedTuple):
+    name: str
+    steps: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Overrun:
+    """One step or turn that held its loop too long (``ended`` None: it still does, as of ``seen``).
+
+    Of the duration, ``cpu_seconds`` were spent on the CPU by the loop's thread, ``queued_seconds`` ready
+    to run while the host gave its CPUs to others; None where the platform does not tell. In
+    ``gc_seconds`` the collector ran, in ``suspended_seconds`` the whole process stood still.
+    """
+
+    id: str
+    kind: Literal["step", "turn"]
+    loop: str
+    thread: str
+    started: float
+    ended: float | None
+    seen: float
+    started_at: float
+    handle: HandleFacts
+    samples: tuple[Sample, ...] = ()
+    delayed: int = 0
+    steps: int = 1
+    turn_seconds: float = 0.0
+    contributors: tuple[ContributorFacts, ...] = ()
+    cpu_seconds: float | None = None
+    queued_seconds: float | None = None
+    gc_seconds: float = 0.0
+    gc_generation: int | None = None
+    gc_frames: tuple[RawFrame, ...] = ()
+    """The stack in which the longest of these collections was set off, outermost first."""
+    gc_elsewhere: bool = False
+    """That stack is one of another thread than the loop's."""
+    suspended_seconds: float = 0.0
+    wakes: float | None = None
+    """About how often the loop's thread gave up the CPU by itself, and so woke later, meanwhile."""
+    threshold: float = 0.0
+    """What the loop may be held at most."""
+    between: bool = False
+    """It was seen between two steps: the loop's own work, and that of what it calls around them."""
+    traced: bool = False
+    """The process was held by a debugger from outside (ptrace)."""
+
+    @property
+    def duration(self) -> float:
+        return (self.seen if self.ended is None else self.ended) - self.started
+
+
+class Origin(NamedTuple):
+    """Where jobs come from: the frames of ``submit``'s caller, innermost first, up to the loop's step."""
+
+    frames: tuple[RawFrame, ...]
+    target: str
+    executor: str
+
+
+class Glance(NamedTuple):
+    """One look at a job while it ran: its innermost frame, and the top-level packages of its whole stack."""
+
+    activity: Activity
+    at: RawFrame | None
+    packages: tuple[str, ...]
+
+
+class WorkerLook(NamedTuple):
+    """One look at an occupied worker: who submitted its job, how long it ran so far, its stack outermost first."""
+
+    thread: str
+    origin: Origin
+    seconds: float
+    frames: tuple[RawFrame, ...]
+    activity: Activity | None
+
+
+@dataclass(frozen=True)
+class OffloadTally:
+    """The sums of all finished jobs of one origin.
+
+    ``glances`` counts what its workers were seen doing. ``awaited`` is how long the submitting tasks
+    existed from their first job on; ``covered`` the part of it in which a job of this origin was
+    waiting or running. ``cpu_known`` is the run time of the jobs whose CPU time is in ``cpu``.
+    """
+
+    origin: Origin
+    jobs: int
+    wait: float
+    run: float
+    cpu: float
+    cpu_known: float
+    workers: int
+    glances: Mapping[Glance, int] = field(default_factory=dict)
+    awaited: float = 0.0
+    covered: float = 0.0
+    loop_jobs: int = 0
+    """How many of the jobs were submitted on behalf of a running event loop."""
+
+
+class WaitTally(NamedTuple):
+    origin: Origin
+    jobs: int
+    waited: float
+    held: float
+    """Worker seconds that jobs of this origin took during the episode."""
+
+
+@dataclass(frozen=True)
+class Congestion:
+    """One episode of a full pool, as counted (``ended`` None: it lasts, as of ``seen``)."""
+
+    id: str
+    executor: str
+    workers: int
+    depth: int
+    waited: float
+    started: float
+    ended: float | None
+    seen: float
+    started_at: float
+    jobs: int
+    tallies: tuple[WaitTally, ...]
+    holders: tuple[WorkerLook, ...]
+    nested: int = 0
+    """How many of the waiting jobs were submitted by a worker of the same pool that is still occupied."""
+    kind: str = "thread"
+    taken: int = 0
+    """How many workers were taken without a job, at most: tokens of a limiter that the application held itself."""
+    progressing: bool = True
+    """Whether a job of the pool finished since the oldest waiting job was submitted."""
