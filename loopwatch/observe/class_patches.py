@@ -1,0 +1,244 @@
+"""Our functions in asyncio's classes: put in place, proven to be called, taken out again.
+
+``asyncio.events.Handle._run`` runs every step of every loop in every thread, also of loops made later;
+in ``BaseEventLoop.run_forever`` a loop begins and stops to run. A loop of any other make has to call
+``asyncio._set_running_loop`` when it begins: that is how it is met.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from asyncio import base_events, events
+from collections.abc import Callable, Iterator
+from types import CodeType
+from typing import Any, NamedTuple, Protocol
+
+from .. import _compat
+from .steps import Stopwatch, make_run
+
+_KEPT = 8
+"""Functions of ours that are remembered as being under those of other tools."""
+
+
+class Watcher(Protocol):
+    """What our functions tell of. None of these may raise."""
+
+    def adopt(self, handle: Any) -> Stopwatch: ...
+    def enter(self, loop: Any) -> Any: ...
+    def leave(self, entered: Any) -> None: ...
+    def meet(self, loop: Any) -> None: ...
+
+
+class _Discard(Stopwatch):
+    """Takes the ticks of handles that nobody watches, keeping nothing."""
+
+    __slots__ = ()
+
+    @property
+    def handle(self) -> None:
+        return None
+
+    @handle.setter
+    def handle(self, handle: Any) -> None:
+        pass
+
+
+DISCARD = _Discard()
+
+
+class _Ours(NamedTuple):
+    """A function of ours and the one that it calls; ``let_go`` makes it pass straight through, ``take_up`` not."""
+
+    function: Any
+    before: Any
+    let_go: Callable[[], None]
+    take_up: Callable[[], None]
+
+
+class _Place:
+    """One attribute of a class, or module, in which a function of ours stands.
+
+    When another tool has put its function around ours since, ours cannot be taken out: it stays in
+    the chain and passes straight through, and the next install uses it again, or takes it out.
+    """
+
+    def __init__(self, owner: Callable[[], Any], name: str, make: Callable[[Any], Any]) -> None:
+        self._owner = owner
+        self._name = name
+        self._make = make
+        self._left: list[_Ours] = []  # what may still stand somewhere in the chain, the latest last
+        self.ours: Any = None
+        """The function that is in use."""
+
+    def put(self, ticks: Callable[[], bool]) -> None:
+        """Use one of ours that is still called, as ``ticks`` proves, or put a new one around what stands there."""
+        for left in reversed(self._left):
+            self.ours = left.function
+            left.take_up()
+            if ticks():
+                return
+            left.let_go()
+        self._uncover()
+        before = self.standing()
+        made = self._make(before)
+        let_go, take_up = made.let_go, made.take_up  # what it wraps may have others by these names
+        self.ours = functools.update_wrapper(made, before)
+        self._left = [*self._left[1 - _KEPT :], _Ours(self.ours, before, let_go, take_up)]
+        setattr(self._owner(), self._name, self.ours)
+
+    def take_out(self) -> None:
+        """Leave the class as it was, where no other tool stands around us."""
+        for left in self._left:
+            left.let_go()
+        self._uncover()
+        self.ours = None
+
+    def standing(self) -> Any:
+        """What the class has now."""
+        return vars(self._owner())[self._name]
+
+    def _uncover(self) -> None:
+        """Take out what stands outermost and is ours, now that nobody uses it; also what an earlier watch has left."""
+        while (left := next((each for each in self._left if each.function is self.standing()), None)) is not None:
+            setattr(self._owner(), self._name, left.before)
+            self._left.remove(left)
+
+
+class ClassPatches:
+    """All of our functions. Only one watcher is told at a time."""
+
+    def __init__(self) -> None:
+        self.watcher: Watcher | None = None
+        self._clock: Callable[[], float] = _compat.clocks.monotonic
+        self._run = _Place(lambda: events.Handle, "_run", lambda previous: make_run(previous, self._adopt, self._clock))
+        self._forever = _Place(lambda: base_events.BaseEventLoop, "run_forever", self._make_forever)
+        self._begins = [
+            _Place(lambda: events, "_set_running_loop", _make_set_running_loop),
+            _Place(lambda: asyncio, "_set_running_loop", _make_set_running_loop),
+        ]
+
+    def put(self, watcher: Watcher, clock: Callable[[], float]) -> None:
+        """Let ``watcher`` be told. Functions of ours that still stand, under another tool's, serve again."""
+        self.watcher = watcher
+        self._clock = clock
+        self._run.put(self.run_ticks)
+        self._forever.put(self.forever_ticks)
+        for place in self._begins:
+            place.put(lambda: False)  # those left under another tool's function still serve: to be met twice is no harm
+
+    def take_out(self) -> None:
+        """Leave the classes as they were, where no other tool stands around us. Nobody is told from here on."""
+        self.watcher = None
+        self._run.take_out()
+        self._forever.take_out()
+        for place in self._begins:
+            place.take_out()
+
+    @property
+    def outermost(self) -> bool:
+        """Whether no other tool's function stands around ours, or instead of it."""
+        return self._run.standing() is self._run.ours
+
+    def step_codes(self) -> tuple[CodeType, ...]:
+        """The code objects that mark, in a stack, where a step begins."""
+        return _STDLIB if self._run.ours is None else (*_STDLIB, self._run.ours.__code__)
+
+    # --- proof ---
+
+    def run_ticks(self) -> bool:
+        """Run one handle of our own, and see whether it was timed once. Raises nothing, whatever stands around ours."""
+        with _unopened_loop() as loop:
+            loop._loopwatch = state = Stopwatch()
+            ran: list[int] = []
+            with contextlib.suppress(Exception):
+                events.Handle(ran.append, [1], loop)._run()
+        return ran == [1] and state.quick + sum(state.step_counts) == 1
+
+    def forever_ticks(self) -> bool:
+        """Let a loop that is closed begin to run, and see whether that was told. The watcher must be in its place."""
+        with _unopened_loop() as loop:
+            loop.close()
+            with contextlib.suppress(RuntimeError):
+                loop.run_forever()
+        return bool(loop.told)
+
+    # --- our functions ---
+
+    def _adopt(self, handle: Any) -> Stopwatch:
+        watcher = self.watcher
+        return DISCARD if watcher is None else watcher.adopt(handle)
+
+    def _make_forever(self, previous: Callable[[Any], None]) -> Any:
+        watching = True
+
+        def run_forever(self: Any) -> None:
+            watcher = patches.watcher if watching else None
+            if watcher is None:
+                return previous(self)
+            if type(self) is _Unopened:
+                self.told = True
+                return None
+            entered = watcher.enter(self)
+            try:
+                return previous(self)
+            finally:
+                watcher.leave(entered)
+
+        def let_go() -> None:
+            nonlocal watching
+            watching = False
+
+        def take_up() -> None:
+            nonlocal watching
+            watching = True
+
+        run_forever.let_go = let_go  # type: ignore[attr-defined]
+        run_forever.take_up = take_up  # type: ignore[attr-defined]
+        return run_forever
+
+
+def _make_set_running_loop(previous: Callable[[Any], None]) -> Any:
+    """Some loops keep what they have found here for good, so it has no switch of its own: it serves every watch."""
+
+    def _set_running_loop(loop: Any) -> None:
+        watcher = patches.watcher
+        if watcher is not None and loop is not None:
+            watcher.meet(loop)
+        previous(loop)
+
+    _set_running_loop.let_go = _set_running_loop.take_up = lambda: None  # type: ignore[attr-defined]
+    return _set_running_loop
+
+
+class _Unopened(base_events.BaseEventLoop):
+    """A loop to prove with: it has no selector, so it opens nothing."""
+
+    told = False
+
+    def _run_forever_cleanup(self) -> None:
+        """Python 3.13.0 cleans up after a run that it refused, and would end that of the loop we are in."""
+
+
+@contextlib.contextmanager
+def _unopened_loop() -> Iterator[Any]:
+    loop = _Unopened()
+    try:
+        yield loop
+    finally:
+        loop.close()
+
+
+def _codes_of(function: Any) -> Iterator[CodeType]:
+    """The code of a function and of what it wraps."""
+    for _ in range(8):
+        code = getattr(function, "__code__", None)
+        if isinstance(code, CodeType):
+            yield code
+        function = getattr(function, "__wrapped__", None)
+
+
+_STDLIB = tuple(_codes_of(events.Handle._run))
+
+patches = ClassPatches()

@@ -1,0 +1,341 @@
+"""Looks at the executors from the sampler's thread: their queues, their workers, and episodes of backlog."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dis import opmap
+from itertools import islice
+from typing import Any
+
+from .. import _compat
+from ..facts import Congestion, Glance, RawFrame, WaitTally, WorkerLook
+from .executors import ExecutorHook, thread_names
+from .host import new_id
+from .jobs import Job, Lane, Pool, first
+from .stacks import copy_stack
+
+clocks = _compat.clocks
+_LOOKS_A_TICK = 8
+_LOOK_FROM = 0.002
+_GLANCES = 16
+_FORGET_AFTER = 10.0
+_ENDS_AFTER = 5
+_FRONT = 256
+_HOLDERS = 16
+_LANES = 512
+_DEEPER = 1.5
+_LOOK_LASTS = 0.005
+_JUMPS = frozenset(
+    number for name, number in opmap.items() if name == "RESUME" or name.startswith(("JUMP_", "POP_JUMP_"))
+)
+"""Instructions at which threads hand on the interpreter, and which call nothing that could wait for anything else."""
+_WAITING_MODULES = ("threading", "queue", "concurrent.futures._base")
+
+
+class _Episode:
+    """One backlog while it lasts; before any job has waited too long, what may become one."""
+
+    def __init__(self, began: float) -> None:
+        self.id = ""
+        self.began = began
+        self.last = began
+        self.depth = 0
+        self.waited = 0.0
+        self.tallies: dict[Lane | None, list[float]] = {}
+        self.holders: tuple[WorkerLook, ...] = ()
+        self.looked_at = 0
+        """How deep the queue was when the holders were looked at."""
+        self.taken = 0
+        self.told = 0.0
+        self.for_loop = False
+        self.nested = 0
+        self.progressing = True
+        self.stuck = False
+
+    def tally(self, lane: Lane) -> list[float]:
+        """[jobs that waited, seconds they waited, worker seconds held] of one lane."""
+        entry = self.tallies.get(lane)
+        if entry is None:
+            key = lane if len(self.tallies) < _LANES else None
+            entry = self.tallies.setdefault(key, [0, 0.0, 0.0])
+        return entry
+
+    def count(self, job: Job, waited: float) -> None:
+        """A job has waited too long."""
+        entry = self.tally(job.lane)
+        entry[0] += 1
+        entry[1] += waited
+        self.waited = max(self.waited, waited)
+        self.for_loop = self.for_loop or job.for_loop
+
+
+class PoolWatch:
+    """Follows the pools that ``hook`` sees: the sampler's thread looks, whoever drains tells of what has ended."""
+
+    def __init__(
+        self,
+        hook: ExecutorHook,
+        executor_wait: float,
+        on_backlog: Callable[[Congestion], None],
+    ) -> None:
+        self.hook = hook
+        self.executor_wait = executor_wait
+        self.saturated: dict[str, float] = {}
+        self._on_backlog = on_backlog
+        self.episodes: dict[Pool, _Episode] = {}
+        self._queues: dict[Pool, _Episode] = {}
+        """Full pools in which no job has waited too long yet."""
+        self._looked = clocks.monotonic()
+        self._lock = threading.RLock()
+        hook.on_fork = self._forget
+
+    def _forget(self) -> None:
+        self._lock = threading.RLock()
+        self.episodes.clear()
+        self._queues.clear()
+        self.saturated.clear()
+        self._looked = clocks.monotonic()
+
+    def busy(self) -> bool:
+        """Whether any pool needs looking at (a job that has run for long alone does not)."""
+        now = clocks.monotonic()
+        if self.episodes or self.hook.finished:
+            return True
+        return any(
+            pool.waiting or any(now - (job.started or now) < _FORGET_AFTER for job in list(pool.running))
+            for pool in self.hook.pools
+        )
+
+    def look(self, now: float) -> None:
+        """One look at every pool (on the sampler's thread)."""
+        passed, self._looked = max(0.0, now - self._looked), now
+        for pool in self.hook.pools:
+            running = list(pool.running)
+            if running:
+                self._glance(pool, running, now)
+            with self._lock:
+                self._follow(pool, running, now, passed)
+
+    # --- workers ---
+
+    def _glance(self, pool: Pool, running: list[Job], now: float) -> None:
+        """Look at a few workers; at a job that runs for long ever more rarely."""
+        jobs = []
+        for job in running:
+            age = now - (job.started or now)
+            if job.worker is not None and age >= _LOOK_FROM and now - job.glanced >= age / 8:
+                jobs.append(job)
+        jobs.sort(key=lambda job: job.glanced)
+        del jobs[_LOOKS_A_TICK:]
+        for job, frames, activity in _looks(jobs):
+            if frames and activity is not None and job in pool.running:  # otherwise the worker had moved on
+                job.glanced = now
+                packages = dict.fromkeys(frame.module.partition(".")[0] for frame in frames)
+                glance = Glance(activity, frames[-1], tuple(packages))
+                job.glances = [*(job.glances or ())[1 - _GLANCES :], glance]
+
+    def _holders(self, pool: Pool, running: list[Job], now: float) -> tuple[WorkerLook, ...]:
+        names = thread_names()
+        looks = []
+        for job, frames, activity in _looks(running[:_HOLDERS]):
+            name = names.get(job.worker.ident if job.worker else 0, f"worker of {pool.name}")
+            looks.append(WorkerLook(name, job.lane.origin, now - (job.started or now), frames, activity))
+        return tuple(looks)
+
+    # --- queues ---
+
+    def _follow(self, pool: Pool, running: list[Job], now: float, passed: float) -> None:
+        oldest = first(pool.waiting)
+        if oldest is not None and pool.full():
+            self._look_at_queue(pool, running, oldest, now, min(passed, max(0.0, now - oldest.submitted)))
+        else:
+            self._queues.pop(pool, None)
+        self._count_begun(running)
+        episode = self.episodes.get(pool)
+        if episode is not None and now - episode.last > _ENDS_AFTER * self.executor_wait:
+            self._end(pool, episode, episode.last)
+
+    def _look_at_queue(self, pool: Pool, running: list[Job], oldest: Job, now: float, passed: float) -> None:
+        """No worker is free, and jobs wait."""
+        pool.full_at = now
+        self.saturated[pool.name] = self.saturated.get(pool.name, 0.0) + passed
+        waited = now - oldest.submitted
+        episode = self.episodes.get(pool)
+        if episode is None:
+            episode = self._queues.get(pool)
+            if episode is None or now - episode.began > 2 * self.executor_wait + passed:
+                episode = self._queues[pool] = _Episode(max(oldest.submitted, now - passed))
+        episode.depth = max(episode.depth, len(pool.waiting))
+        episode.taken = max(episode.taken, pool.taken())
+        for job in running:
+            episode.tally(job.lane)[2] += passed
+        if waited < self.executor_wait:
+            return
+        if pool not in self.episodes:
+            self._open(pool, oldest.submitted)
+        self._congested(pool, episode, running, now)
+
+    def _congested(self, pool: Pool, episode: _Episode, running: list[Job], now: float) -> None:
+        episode.last = now
+        front = _front(pool)
+        for job in front:
+            waited = now - job.submitted
+            job.queued = True
+            if waited >= self.executor_wait:
+                episode.waited = max(episode.waited, waited)
+                episode.for_loop = episode.for_loop or job.for_loop
+        if episode.depth >= _DEEPER * episode.looked_at:
+            episode.looked_at = episode.depth
+            episode.holders = self._holders(pool, running, now) or episode.holders
+        self._look_for_deadlock(pool, episode, front, running, now)
+        if now - episode.began >= max(2 * episode.told, 10 * self.executor_wait):
+            episode.told = now - episode.began
+            self._tell(pool, episode, None, now)
+
+    def _look_for_deadlock(
+        self, pool: Pool, episode: _Episode, front: list[Job], running: list[Job], now: float
+    ) -> None:
+        """Nothing moves when every worker waits for another thread, and one of them for a job in this queue."""
+        workers = {job.worker.ident for job in running if job.worker}
+        nested = sum(1 for job in front if job.submitter in workers)
+        stuck = nested > 0 and now - pool.last_end >= self.executor_wait and _all_wait(running)
+        if stuck and not episode.stuck:
+            episode.stuck = True
+            episode.holders = self._holders(pool, running, now)
+        episode.nested, episode.progressing = nested, not stuck
+
+    def _count_begun(self, running: list[Job]) -> None:
+        for job in running:
+            if job.congested is None and job.started is not None:
+                self._count(job, job.started)
+
+    def finished(self, job: Job) -> bool:
+        """A job is over that may have waited long (from any thread): whether it did, because no worker was free."""
+        with self._lock:
+            if job.congested is None:
+                self._count(job, job.started if job.started is not None else job.ended or job.submitted)
+        return bool(job.congested)
+
+    def _count(self, job: Job, begun: float) -> None:
+        """Each job once, as soon as its wait is over."""
+        pool, waited = job.pool, begun - job.submitted
+        # Who waits while a worker is free waits for the interpreter, or for the host.
+        by_workers = job.queued or job.after >= job.submitted or (job.started is None and pool.full_at >= job.submitted)
+        job.congested = waited >= self.executor_wait and by_workers
+        if job.congested:
+            episode = self.episodes.get(pool) or self._open(pool, job.submitted)
+            episode.last = max(episode.last, begun)
+            episode.count(job, waited)
+
+    def _open(self, pool: Pool, began: float) -> _Episode:
+        episode = self._queues.pop(pool) if pool in self._queues else _Episode(began)
+        self.episodes[pool] = episode
+        episode.id = new_id()
+        episode.began = began
+        episode.depth = max(episode.depth, 1)
+        return episode
+
+    # --- telling ---
+
+    def _end(self, pool: Pool, episode: _Episode, ended: float) -> None:
+        del self.episodes[pool]
+        self._tell(pool, episode, ended, ended)
+
+    def close(self) -> None:
+        """End every episode: the watch does."""
+        with self._lock:
+            for pool, episode in list(self.episodes.items()):
+                self._count_begun(list(pool.running))
+                self._end(pool, episode, clocks.monotonic() if pool.waiting else episode.last)
+
+    def _tell(self, pool: Pool, episode: _Episode, ended: float | None, now: float) -> None:
+        if not (episode.for_loop or episode.stuck):
+            return
+        tallies = {lane: list(entry) for lane, entry in episode.tallies.items()}
+        waited = episode.waited
+        stuck = episode.stuck and ended is not None
+        for job in list(pool.waiting):
+            so_far = now - job.submitted
+            if so_far >= self.executor_wait:
+                entry = tallies.setdefault(job.lane, [0, 0.0, 0.0])
+                entry[0] += 1
+                entry[1] += so_far
+                waited = max(waited, so_far)
+        self._on_backlog(
+            Congestion(
+                id=episode.id,
+                executor=pool.name,
+                kind=pool.kind,
+                workers=int(min(pool.limit(), 1 << 30)),
+                depth=episode.depth,
+                waited=waited,
+                started=episode.began,
+                ended=ended,
+                seen=now,
+                started_at=clocks.wall() - (clocks.monotonic() - episode.began),
+                jobs=int(sum(jobs for jobs, _, _ in tallies.values())),
+                tallies=tuple(
+                    WaitTally(lane.origin, int(jobs), waited, held)
+                    for lane, (jobs, waited, held) in tallies.items()
+                    if lane is not None
+                ),
+                holders=episode.holders,
+                taken=episode.taken,
+                # One that got stuck is told so at its end, too, whatever has freed it.
+                nested=max(1, episode.nested) if stuck else episode.nested,
+                progressing=episode.progressing and not stuck,
+            )
+        )
+
+
+def _front(pool: Pool) -> list[Job]:
+    """The first jobs of the queue: it may be long."""
+    for _ in range(8):
+        try:
+            return list(islice(pool.waiting, _FRONT))
+        except RuntimeError:  # it changed meanwhile
+            continue
+    return []
+
+
+def _stacks(jobs: list[Job]) -> list[tuple[Job, tuple[RawFrame, ...]]]:
+    """Where the workers of some jobs stand, all at one moment."""
+    found: list[tuple[Job, tuple[RawFrame, ...]]] = []
+    if not jobs:
+        return found
+    with _compat.uncollected():
+        stacks = _compat.stacks()
+        for job in jobs:
+            frames, _ = copy_stack(stacks.get(job.worker.ident) if job.worker is not None else None, ())
+            found.append((job, frames or ()))
+    return found
+
+
+def _looks(jobs: list[Job]) -> list[tuple[Job, tuple[RawFrame, ...], Any]]:
+    """The same, and what they do there.
+
+    To ask the kernel is to wait for the interpreter again: where threads compete for it, it is not asked of all.
+    """
+    found = []
+    began = clocks.monotonic()
+    for job, frames in _stacks(jobs):
+        activity = None
+        if frames and _waits_for_interpreter(frames[-1]):
+            activity = "futex"
+        elif job.worker is not None and clocks.monotonic() - began <= _LOOK_LASTS:
+            activity = _compat.kernel_activity(job.worker.native)
+        found.append((job, frames, activity))
+    return found
+
+
+def _waits_for_interpreter(frame: RawFrame) -> bool:
+    """Whether a thread stands where it can do nothing but wait for the interpreter, which whoever looks at it has."""
+    return _compat.gil_enabled() and frame.code.co_code[max(0, frame.lasti)] in _JUMPS
+
+
+def _all_wait(running: list[Job]) -> bool:
+    """Whether every worker waits for another thread."""
+    if not all(frames and frames[-1].module in _WAITING_MODULES for _, frames in _stacks(running)):
+        return False
+    return all(job.worker and _compat.kernel_activity(job.worker.native) in ("futex", None) for job in running)

@@ -1,0 +1,53 @@
+"""What a loop's thread does right now, asked from another thread: names, and nothing that they belong to.
+
+Each question is a function of its own, which lets go of all that is the application's as it returns: what is last
+held by the thread that asks would end there, with whatever code runs then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from .. import _compat
+from ..facts import HandleFacts, RawFrame
+from .asyncio_loop import step_codes
+from .handles import code_of, coroutine_of, describe, task_name
+from .loop_state import LoopState
+from .stacks import copy_stack
+
+
+def stack_of(state: LoopState) -> tuple[bool, tuple[RawFrame, ...] | None, str | None]:
+    """Whether the thread is there; its stack from the step inward, None outside of a step; what is being imported."""
+    with _compat.uncollected():
+        frame = _compat.stacks().get(state.ident)
+        return (frame is not None, *copy_stack(frame, step_codes()))
+
+
+def task_of(state: LoopState) -> tuple[str | None, str | None]:
+    """The names of the task that runs, and of its coroutine."""
+    loop = state.loop()
+    task = asyncio.current_task(loop) if loop is not None else None
+    return (None, None) if task is None else (task_name(task), _name_of(coroutine_of(task)))
+
+
+def _name_of(coroutine: Any) -> str | None:
+    code = code_of(coroutine)
+    if code is None:
+        return None
+    name = getattr(coroutine, "__qualname__", None)
+    return name if isinstance(name, str) else code.co_name
+
+
+def handle_of(state: LoopState) -> HandleFacts | None:
+    """What the step that runs was made from."""
+    handle = state.handle
+    return None if handle is None else describe(handle)
+
+
+def waiting_of(state: LoopState) -> int:
+    """What is ready behind a step that goes on; the loop's thread may change it under our eyes."""
+    try:
+        return state.ready_now()
+    except (RuntimeError, IndexError, AttributeError):
+        return 0

@@ -1,0 +1,381 @@
+"""The watchdog thread: looks at steps that overrun and at workers, and hands on what was observed.
+
+A loop that has been held for ``threshold / 2`` has its stack copied, each ``threshold / 4`` at first. As long as
+none is, the sampler rests until the oldest turn is three quarters of a threshold old, and half a threshold at
+most: so whatever begins after a look is seen before it is a stall, and where the interpreter or the whole process
+is held up for a threshold, the sampler comes half of that too late, which tells. When every loop waits in its poll
+and no pool is in need, it sleeps until it is woken.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from .. import _compat
+from ..facts import HandleFacts, Overrun, Sample
+from .alarm import NOTABLE, Alarm, Lateness
+from .asyncio_loop import AsyncioHook
+from .host import GcHook, Span, overlap
+from .loop_state import EntryState, Held, LoopState
+from .observation import SAME, Look, Observation, end_of, load
+from .pools import PoolWatch
+from .present import handle_of, stack_of, task_of, waiting_of
+from .steps import NEVER
+
+clocks = _compat.clocks
+_SHORTEST, _LONGEST, _ASLEEP = 0.001, 0.25, 5.0
+_CHORES_EVERY = 0.25
+_KEPT_OPEN = 64
+"""Of so many loops the files that tell of their threads stay open; of others they are opened for each reading."""
+_TELL_FROM = 10
+"""A stall that goes on is told of at this many thresholds, and at each doubling."""
+
+
+class Sampler:
+    """Looks, on its own daemon thread, until stopped. ``on_overrun`` and ``drain`` are called on that thread.
+
+    ``clock`` must be the one that the hooks of ``loops`` read.
+    """
+
+    def __init__(
+        self,
+        threshold: float,
+        loops: AsyncioHook,
+        pools: PoolWatch,
+        collector: GcHook,
+        alarm: Alarm,
+        held: deque[Held],
+        on_overrun: Callable[[Overrun], None],
+        drain: Callable[[], None],
+        on_fault: Callable[[BaseException], None],
+        clock: Callable[[], float] = clocks.monotonic,
+    ) -> None:
+        self.threshold = threshold
+        self.period = _paced(threshold)
+        self.pool_period = _paced(pools.executor_wait)
+        self.loops = loops
+        self.pools = pools
+        self.collector = collector
+        self.alarm = alarm
+        self.held = held
+        self.on_overrun = on_overrun
+        self.drain = drain
+        self.on_fault = alarm.on_fault = on_fault
+        self.clock = clock
+        self.seconds = 0.0
+        self.standstills: deque[Span] = deque(maxlen=32)
+        self._blind: deque[Span] = deque(maxlen=32)
+        self._seen: dict[LoopState, Observation] = {}
+        self._lateness: Lateness | None = None
+        self._thread: threading.Thread | None = None
+        self._stopping = False
+        self._due = self._chores_at = 0.0
+        self._pools_busy = False
+        self._woken = False
+        """It was woken, and has not looked since."""
+        self._oldest = 0.0
+        """The age of the oldest turn that was under way at the last look."""
+        self._ticks = 0
+        self._spent = 0.0
+
+    # --- the thread ---
+
+    def start(self) -> None:
+        self._stopping = False
+        thread = threading.Thread(target=self._run, name="loopwatch-sampler", daemon=True)
+        thread.start()
+        self._thread = thread
+
+    def stop(self, timeout: float = 2.0) -> None:
+        self._stopping = True
+        thread, self._thread = self._thread, None
+        self.alarm.start = None
+        self.alarm.wake()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout)
+        self._close_files()
+
+    def _run(self) -> None:
+        lateness = self._lateness = Lateness(self.standstills)
+        try:
+            while not self._stopping:
+                pause = self._plan()
+                late = lateness.rest(self.alarm, pause)
+                began = lateness.until
+                if pause == _ASLEEP:
+                    self.alarm.asleep = False
+                    if lateness.woken and late < NOTABLE:  # nothing can be old yet
+                        self._get_up(began)
+                        continue
+                self.tick(late)
+                self.seconds = clocks.thread_cpu() or 0.0
+                if (waited := lateness.since(began, self._kept_waiting(began, self.seconds))) >= NOTABLE:
+                    self._blind.append(Span(began, began + waited))
+                lateness.note(began)
+                self._ticks += 1
+        finally:
+            lateness.close()
+
+    def _get_up(self, now: float) -> None:
+        self._woken, self._oldest = True, 0.0
+        self._due = now + self._rest()
+        if now >= self._chores_at:  # what was imported meanwhile is about to be used
+            self._guarded(self.drain)
+
+    def _plan(self) -> float:
+        """How long to rest."""
+        if not (self._woken or self._oldest) and self._guarded(self._calm):
+            self.alarm.asleep = True
+            if self._guarded(self._calm):
+                return _ASLEEP
+            self.alarm.asleep = False  # someone became busy before the flag was up
+        # Also after a look that took long others get their turn.
+        return max(_SHORTEST, min(self.period, self.pool_period) / 2, self._due - self.clock())
+
+    def _rest(self) -> float:
+        """How long it may be from one look to the next."""
+        rest = min(2 * self.period, max(self.period, 0.75 * self.threshold - self._oldest))
+        return min(rest, self.pool_period * (1 if self._pools_busy else 2))
+
+    def look_now(self, timeout: float) -> bool:
+        """Wait until all that has ended by now was looked at and handed on; False where that took too long."""
+        if self._thread is None or self._thread is threading.current_thread():
+            return True
+        deadline = clocks.monotonic() + timeout
+        wanted = self._ticks + 2  # one look may be under way
+        pause = threading.Event()
+        while self._ticks < wanted:
+            if clocks.monotonic() >= deadline:
+                return False
+            self.alarm.wake()
+            pause.wait(0.001)
+        return True
+
+    def after_fork(self) -> None:
+        """In the child there is no thread, and nothing was seen yet."""
+        self._thread = None
+        self._close_files()
+        self._seen.clear()
+        self._blind.clear()
+        self.standstills.clear()
+        self.held.clear()
+        self.seconds = 0.0
+
+    def _close_files(self) -> None:
+        """What is read once more is opened once more."""
+        for seen in list(self._seen.values()):
+            seen.close()
+        if self._lateness is not None:
+            self._lateness.close()
+
+    # --- one look ---
+
+    def tick(self, late: float = 0.0) -> None:
+        """Look at every loop and pool once, and hand on what has ended. Never raises.
+
+        ``late`` is for how long the interpreter kept the sampler waiting before.
+        """
+        now, self._spent = self.clock(), clocks.thread_cpu() or 0.0
+        self._woken = False
+        if late >= NOTABLE:
+            self._blind.append(Span(now - late, now))
+        states = list(self.loops.states.values())
+        gone = []
+        self._oldest = 0.0
+        for state in states:  # first of all, while what is seen is fresh
+            age = self._guarded(self._look, state, now, late)
+            if age is None and self._guarded(_is_gone, state):
+                gone.append(state)
+            self._oldest = max(self._oldest, age or 0.0)
+        self._guarded(self._collect, now)
+        self._look_at_pools(now)
+        for state in gone:  # not before what it had left was collected
+            self._guarded(self.loops.retire, state)
+        if len(self._seen) > len(states) - len(gone):
+            self._guarded(self._forget)
+        self._due = now + self._rest()
+
+    def _look_at_pools(self, now: float) -> None:
+        """Where nothing is in a hurry, now and then will do."""
+        before, self._pools_busy = self._pools_busy, bool(self._guarded(self.pools.busy))
+        if before or self._pools_busy or now >= self._chores_at:
+            self._chores_at = now + _CHORES_EVERY
+            self._guarded(self.drain)
+            self._guarded(self.pools.look, now)
+
+    def _forget(self) -> None:
+        """Loops that are not watched any more."""
+        for state in [state for state in self._seen if id(state) not in self.loops.states]:
+            self._seen.pop(state).close()
+
+    def _guarded(self, part: Callable[..., Any], *args: Any) -> Any:
+        """One part of a look; where it fails the others go on."""
+        try:
+            return part(*args)
+        except Exception as error:
+            self.on_fault(error)
+            return None
+
+    def _kept_waiting(self, since: float, spent: float) -> float:
+        """For how long others have kept the sampler waiting since its tick began; by then it has computed so long."""
+        return max(0.0, self.clock() - since - (spent - self._spent))
+
+    def _calm(self) -> bool:
+        """Whether nothing goes on, nor has for a while: to be woken often would cost more than to look."""
+        since = self.clock() - 2 * self.period
+        # Where polls cannot be seen, nothing would wake us: such a loop is never calm while it runs.
+        calm = not self.held and all(
+            (state.mark == NEVER and state.last_seen() <= since and (type(state) is LoopState or state.polls_seen))
+            or not state.running()
+            for state in list(self.loops.states.values())
+        )
+        return calm and not self.pools.busy()
+
+    def _look(self, state: LoopState, now: float, late: float) -> float | None:
+        """The age of the loop's turn; None where it does not run."""
+        seen = self._seen.get(state)
+        known = seen is not None
+        if seen is None:
+            seen = self._seen[state] = Observation(keep=len(self._seen) < _KEPT_OPEN)
+        mark, turn = state.mark, state.turn
+        seen.follow(turn, state.away)
+        if not state.running():
+            return None
+        if mark == NEVER or now - min(turn, mark) < self.threshold / 2:
+            if known or mark != NEVER:  # a loop that is over soon is worth no file
+                seen.note(state, self.clock)
+            return state.age(now)
+        last = seen.last
+        young = now - mark < self.threshold / 2  # looked at for the sake of its turn
+        age = now - (turn if young else mark)
+        seen_old = last is not None and last.step == mark and last.at - mark >= self.threshold / 2
+        if (now >= seen.next_at or not (young or seen_old)) and self._sample(seen, state, mark, now, late):
+            seen.next_at = now + (0.0 if age < 2 * self.threshold else min(1.0, age / 10))
+        self._tell_in_progress(state, seen, mark, now, late)
+        return age
+
+    def _sample(self, seen: Observation, state: LoopState, mark: float, now: float, late: float) -> bool:
+        there, frames, importing = stack_of(state)
+        late += self._kept_waiting(now, clocks.thread_cpu() or 0.0)
+        task, coroutine = task_of(state)
+        if state.mark != mark:
+            return False
+        if frames is None:
+            seen.between = mark if there else seen.between
+            return False
+        activity = _compat.kernel_activity(state.native)
+        reading = seen.read(state, self.clock)
+        if state.mark != mark:  # that was seen of what came after it
+            activity, reading = None, None
+        seen.add(Sample(now, mark, late, frames, task, coroutine, importing, activity), reading)
+        return True
+
+    # --- telling ---
+
+    def _tell_in_progress(self, state: LoopState, seen: Observation, mark: float, now: float, late: float) -> None:
+        first = _TELL_FROM * self.threshold
+        held = now - mark if now - mark >= self.threshold else 0.0
+        # Where polls cannot be seen the beginning of a turn moves, which makes it no name for a tale.
+        many = 0.0 if type(state) is EntryState else now - seen.turn - state.held_in_turn - held
+        for kind, age in (("step", held), ("turn", many)):
+            if age < first or seen.last is None:
+                continue
+            tale = seen.tale(kind, mark if kind == "step" else seen.turn, first)
+            if age < tale.due:
+                continue
+            if late >= NOTABLE and not tale.put_off:
+                tale.put_off = True
+                continue
+            tale.put_off = False
+            facts = handle_of(state) if kind == "step" else HandleFacts("many callbacks")
+            over = state.mark != mark if kind == "step" else abs(state.turn - seen.turn) > SAME
+            if over or facts is None:
+                continue
+            while tale.due <= age:
+                tale.due *= 2
+            active = state.active(now) - age
+            turn = now - seen.turn
+            overrun = Held(state, kind, now - age, now, facts, waiting_of(state), 1, turn, (), None, active, state.base)
+            self.on_overrun(self._overrun(overrun, tale.id))
+
+    def _collect(self, now: float) -> None:
+        while self.held:
+            self._guarded(self._tell, self.held.popleft())
+        for seen in self._seen.values():
+            seen.forget(now)
+
+    def _tell(self, held: Held) -> None:
+        overrun = self._overrun(held)
+        seen = self._seen.get(held.state)
+        if seen is not None and (end := end_of(held)) is not None:
+            seen.note_end(end)
+        self.on_overrun(overrun)
+
+    def _overrun(self, held: Held, told_as: str | None = None) -> Overrun:
+        """The facts of a stall that has ended, or, under the id given, of one that goes on."""
+        state = held.state
+        known = self._seen.get(state)
+        seen = known or Observation()
+        now = self.clock()
+        looks = seen.looks_of(held)
+        spent = load(held, seen.readings(held), known.read(state, self.clock) if known is not None else None)
+        collected, collection = overlap(self.collector.pauses, held.started, held.ended)
+        stood, _ = overlap(self.standstills, held.started, held.ended)
+        return Overrun(
+            id=told_as or seen.id_of(held),
+            kind="step" if held.kind == "step" else "turn",
+            loop=state.name,
+            thread=state.thread,
+            started=held.started,
+            ended=held.ended if told_as is None else None,
+            seen=held.ended,
+            started_at=clocks.wall() - (now - held.started),
+            handle=held.handle,
+            samples=self._samples(held, looks),
+            delayed=held.delayed,
+            steps=held.steps,
+            turn_seconds=held.turn_seconds,
+            contributors=held.contributors,
+            cpu_seconds=spent.cpu,
+            queued_seconds=spent.queued,
+            gc_seconds=collected,
+            gc_generation=collection.generation if collection is not None else None,
+            gc_frames=collection.frames if collection is not None else (),
+            gc_elsewhere=collection is not None and collection.ident != state.ident,
+            suspended_seconds=stood,
+            threshold=self.threshold,
+            between=held.kind == "step" and seen.between == held.started,
+            wakes=spent.wakes,
+            traced=stood > 0 and _compat.traced_from_outside(),
+        )
+
+    def _samples(self, held: Held, looks: list[Look]) -> tuple[Sample, ...]:
+        """What was seen, and, where the sampler came too late for the rest, a sample that shows nothing."""
+        samples = [look.sample for look in looks]
+        since = samples[-1].at if samples else held.started
+        missed, _ = overlap(self._blind, since, held.ended)
+        if missed >= NOTABLE:
+            samples.append(Sample(held.ended, held.started, missed, ()))
+        return tuple(samples)
+
+    def stalled(self, state: LoopState, now: float) -> float:
+        """Age of the stall in progress, 0 when there is none."""
+        mark = state.mark
+        age = 0.0 if mark == NEVER else now - mark
+        return age if age >= self.threshold and state.running() else 0.0
+
+
+def _paced(bound: float) -> float:
+    """A quarter of what is to be noticed, within reason."""
+    return min(_LONGEST, max(_SHORTEST, bound / 4))
+
+
+def _is_gone(state: LoopState) -> bool:
+    loop = state.loop()
+    return loop is None or bool(loop.is_closed())
+
+
+__all__ = ["Alarm", "Sampler"]
