@@ -1,0 +1,167 @@
+"""What to do instead: one sentence for each finding, as concrete as the evidence allows.
+
+The tables are the only place that knows other libraries by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ..facts import RawFrame
+from ..model import Cause, Kind, Verdict
+
+_NATIVE = {
+    "requests": "httpx.AsyncClient or aiohttp (instead of requests)",
+    "urllib3": "httpx.AsyncClient or aiohttp (instead of urllib3)",
+    "http": "httpx.AsyncClient or aiohttp (instead of http.client)",
+    "urllib": "httpx.AsyncClient or aiohttp (instead of urllib)",
+    "httpx": "httpx.AsyncClient (instead of httpx.Client)",
+    "boto3": "aioboto3 (instead of boto3)",
+    "botocore": "aiobotocore (instead of botocore)",
+    "psycopg2": "asyncpg or psycopg's AsyncConnection (instead of psycopg2)",
+    "psycopg": "psycopg's AsyncConnection (instead of its blocking Connection)",
+    "pymysql": "aiomysql or asyncmy (instead of PyMySQL)",
+    "MySQLdb": "aiomysql or asyncmy (instead of mysqlclient)",
+    "pymongo": "PyMongo's AsyncMongoClient (instead of MongoClient)",
+    "redis": "redis.asyncio (instead of the blocking redis.Redis)",
+    "ldap3": "bonsai's async client (instead of ldap3)",
+    "paramiko": "asyncssh (instead of paramiko)",
+    "smtplib": "aiosmtplib (instead of smtplib)",
+    "grpc": "grpc.aio (instead of blocking stubs)",
+    "kafka": "aiokafka (instead of kafka-python)",
+    "pika": "aio-pika (instead of pika's blocking connection)",
+    "elasticsearch": "AsyncElasticsearch (instead of Elasticsearch)",
+    "sqlite3": "aiosqlite, or one thread of your own for the connection",
+}
+"""Top-level package -> the client that waits without a thread."""
+
+_BY_CALL = {
+    "time.sleep": "Use `await asyncio.sleep(...)` instead of time.sleep().",
+    "socket.getaddrinfo": "Resolve names with `await loop.getaddrinfo(...)`.",
+    "_socket.getaddrinfo": "Resolve names with `await loop.getaddrinfo(...)`.",
+    "subprocess.run": "Start it with `await asyncio.create_subprocess_exec(...)` and await its end.",
+}
+
+_BY_WAIT = {
+    "network": "Use an async client for this connection, or hand the call over with `await asyncio.to_thread(...)`.",
+    "sleep": "Do not sleep on the loop: hand the call that does over with `await asyncio.to_thread(...)`.",
+    "file": "Hand the file access over with `await asyncio.to_thread(...)`.",
+    "process": "Start the process with `await asyncio.create_subprocess_exec(...)` and await it.",
+    "lock": "Do not wait for another thread on the loop: use asyncio's own primitives, await "
+    "`asyncio.wrap_future(...)`, or take the lock inside `asyncio.to_thread(...)`.",
+    "other": "Hand the blocking call over with `await asyncio.to_thread(...)`.",
+}
+
+_BY_CAUSE: dict[Cause, str] = {
+    "cpu": "Move the computation into a process pool (`loop.run_in_executor(pool, ...)`), or break it up with "
+    "`await asyncio.sleep(0)`.",
+    "gc": "Call gc.freeze() once after start-up, and raise gc.set_threshold(), so that the collector walks less.",
+    "suspended": "No code is to blame: the whole process was stopped, or its machine paused.",
+    "debugger": "No code is to blame: a debugger held the process.",
+    "unknown": "The evidence names no cause: look at the stack, at other threads that compute, and at the load of "
+    "the host.",
+}
+
+_BY_LACK = {
+    "loop": "Look at what the loop calls around steps: handlers of the logger asyncio, and timers cancelled by the "
+    "hundred thousand.",
+    "cpu": "This code is not to blame: the host gave its CPUs to others. Give the process more CPU, or the host less "
+    "to do.",
+    "interpreter": "This code is not to blame: other threads held the interpreter. Move what they compute into "
+    "processes.",
+    "thread": "This code is not to blame: a thread that it started got no interpreter or no CPU for so long. "
+    "Move what other threads compute into processes.",
+}
+"""What a loop lacked whose code is not to blame."""
+
+_FORCED_COLLECTION = (
+    "Leave out the call of gc.collect(), or make it where nothing waits: a collection holds up every thread."
+)
+_CROWD = "Many callbacks became ready at once: do the work in smaller batches, or limit it with a semaphore."
+
+
+def stall_remedy(cause: Cause, evidence: Mapping[str, Any], inside: Sequence[RawFrame], kind: Kind) -> str:
+    """One sentence on what to do about a stall; ``inside`` are the frames that the culprit called."""
+    lacked = str(evidence.get("waited_for"))
+    if cause == "import":
+        return f"Import {evidence.get('module') or 'the module'} at start-up, at the top of a module."
+    if cause == "gc" and evidence.get("call") == "gc.collect":
+        return _FORCED_COLLECTION
+    if cause == "unknown" and lacked in _BY_LACK:
+        return _BY_LACK[lacked]
+    if kind == "turn" and cause in ("cpu", "unknown", "wait"):
+        return _CROWD
+    return _wait_remedy(lacked, evidence.get("call"), inside) if cause == "wait" else _BY_CAUSE[cause]
+
+
+def _wait_remedy(waited_for: str, call: str | None, inside: Sequence[RawFrame]) -> str:
+    native = native_client([*(_package(frame.module) for frame in inside), _package(call or "")])
+    if native and waited_for in ("network", "file", "sleep", "other"):
+        return f"Use {native}, or hand the call over with `await asyncio.to_thread(...)`."
+    if call in _BY_CALL and not inside:
+        return _BY_CALL[call]
+    called = (f"{frame.module}.{frame.code.co_name}" for frame in inside)
+    return next((_BY_CALL[name] for name in called if name in _BY_CALL), None) or _BY_WAIT.get(
+        waited_for, _BY_WAIT["other"]
+    )
+
+
+def _package(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def native_client(packages: Iterable[str]) -> str | None:
+    """The async client for the blocking library among ``packages``, the most specific first."""
+    found = set(packages)
+    return next((advice for name, advice in _ORDER if name in found), None)
+
+
+_GENERAL = ("urllib3", "http", "urllib", "sqlite3")
+# A library that stands on another one is the one to replace: boto3 before urllib3, urllib3 before http.
+_ORDER = [(name, text) for name, text in _NATIVE.items() if name not in _GENERAL]
+_ORDER += [(name, _NATIVE[name]) for name in _GENERAL]
+
+
+def offload_remedy(verdict: Verdict, packages: Iterable[str], workers: int, kind: str, call: str | None) -> str:
+    """One sentence on what to do about an offload; empty where nothing is wrong."""
+    if verdict == "simulated async":
+        native = native_client(packages)
+        if native is None and (kind == "sleep" or call == "time.sleep"):
+            return "Use `await asyncio.sleep(...)` instead of sleeping in a worker."
+        cap = f": at most {workers} of these calls run at a time" if 0 < workers < 1 << 30 else ""
+        return (
+            f"Replace it by a native async client, such as {native}{cap}."
+            if native
+            else (f"Replace it by a client that waits without threads (a native async one){cap}.")
+        )
+    if verdict == "cpu offload":
+        return (
+            "Threads share one interpreter lock: if this computes in Python, a process pool scales and threads do not."
+        )
+    if verdict == "offload" and kind == "process":
+        return "Start the process with `await asyncio.create_subprocess_exec(...)`: no thread need wait for it."
+    if verdict == "lock offload":
+        return "The jobs wait for one another: shorten what is done under the lock."
+    return ""
+
+
+def framework_remedy(packages: Iterable[str], workers: int, kind: str) -> str:
+    """One sentence on a plain function that a framework runs in a worker; empty where it does not mostly wait."""
+    if kind not in ("network", "sleep"):
+        return ""
+    native = native_client(packages) or "`await asyncio.sleep(...)`" if kind == "sleep" else native_client(packages)
+    cap = f"At most {workers} of these calls run at a time, and they" if 0 < workers < 1 << 30 else "These calls"
+    return f"{cap} mostly wait: as `async def` with {native or 'a native async client'} they would need no worker."
+
+
+def backlog_remedy(self_deadlock: bool, workers: int, simulated: bool, packages: Iterable[str]) -> str:
+    """One sentence on what to do about a backlog."""
+    if self_deadlock:
+        return "Give the inner jobs a pool of their own: a job must not wait for another job of its pool."
+    native = native_client(packages)
+    more = f"more than {workers} {'worker' if workers == 1 else 'workers'}"
+    if simulated:
+        cure = native or "a native async client"
+        return f"Its jobs wait for the network: use {cure}, which needs no worker, or raise the limit of {workers}."
+    return f"Give the pool {more}, bound what is submitted at a time, or make the jobs shorter."
