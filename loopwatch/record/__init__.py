@@ -1,0 +1,1 @@
+"""Counts, sums and snapshots, in bounded memory."""

@@ -1,0 +1,39 @@
+"""What simulated async costs: charges the seconds that workers waited, and says whom to tell of it, once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..model import Offload
+from .recorder import Recorder
+
+_TOLD = 4096
+
+
+class Charges:
+    """The seconds charged so far by origin (any object that stands for equal jobs). Under the watch's drain lock."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._charged: dict[Any, float] = {}
+        self._told: set[tuple[str, str]] = set()
+
+    def may_grow(self, origin: Any, waited: float) -> bool:
+        """Whether its workers waited more than has been charged: otherwise it need not be judged again."""
+        return waited > self._charged.get(origin, 0.0)
+
+    def charge(self, origin: Any, offload: Offload) -> None:
+        """Charge what is new; all of it when the verdict comes late."""
+        waited = offload.run_seconds - (offload.cpu_seconds or 0.0)
+        more = waited - self._charged.get(origin, 0.0)
+        if more > 0:
+            self._charged[origin] = waited
+            self._recorder.lost("offload", offload.site, offload.cause, more, 0)
+
+    def first(self, offload: Offload) -> bool:
+        """Whether nobody was told of this wrapper and target yet; from then on somebody was."""
+        key = (offload.wrapper.site if offload.wrapper else offload.site, offload.target)
+        if key in self._told or len(self._told) >= _TOLD:
+            return False
+        self._told.add(key)
+        return True
