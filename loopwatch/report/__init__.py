@@ -1,0 +1,1 @@
+"""The room of the reporters: what is said of events, and where snapshots are shown."""
