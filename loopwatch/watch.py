@@ -1,0 +1,394 @@
+"""The one composer: puts the hooks in place, joins what they see to its meaning, its count and its telling."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final
+
+from . import _compat
+from ._version import __version__
+from .errors import AlreadyInstalled, NotInstalled, SelfCheckFailed
+from .explain.backlog import explain_backlog
+from .explain.culprit import OwnCode
+from .explain.offload import essential, judge, site_of, worth_telling
+from .explain.stall import explain_stall
+from .facts import Congestion, Overrun
+from .model import Coverage, Snapshot
+from .observe.anyio_threads import AnyioHook
+from .observe.asyncio_loop import AsyncioHook, step_codes
+from .observe.callers import Callers
+from .observe.evidence import untold
+from .observe.executors import ExecutorHook
+from .observe.host import GcHook
+from .observe.jobs import Job, faults
+from .observe.loop_state import Held, Outlets
+from .observe.pools import PoolWatch
+from .observe.sampler import Alarm, Sampler
+from .observe.steps import IMPLEMENTATION
+from .observe.task_counts import task_counts
+from .record.charges import Charges
+from .record.coverage import coverage
+from .record.delivery import Delivery
+from .record.recorder import OriginCounts, Recorder
+from .record.snapshot import LoopTotals, executor_stats, gc_histograms
+from .report.exposition import Exposition
+from .report.log import LogReporter
+from .report.notices import Notices
+from .report.spec import resolve_reporter
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from .report.prometheus import MetricsServer
+
+_UNSET: Final[Any] = type("_Unset", (), {"__repr__": lambda self: "default"})()
+_JUDGE_EVERY = 0.5
+_PATIENCE = 2.0
+_lock = threading.RLock()  # a signal handler may uninstall
+_current: Watch | None = None
+_fork_hooked = False
+
+
+def install(
+    *,
+    threshold: float = _UNSET,
+    executor_wait: float = _UNSET,
+    reporters: Sequence[Callable[[Any], object] | str] | None = _UNSET,
+    prometheus: Any = _UNSET,
+    own_code: Sequence[str] = _UNSET,
+    repeat_interval: float = _UNSET,
+    queue_size: int = _UNSET,
+    max_sites: int = _UNSET,
+) -> Watch:
+    """Begin to watch every asyncio loop and executor of this process; call it once, at start-up.
+
+    Before a loop exists or inside a running coroutine, from any thread. Each setting may come from
+    its ``LOOPWATCH_*`` environment variable instead; an argument wins.
+
+    :param threshold: seconds a step or a turn may hold a loop (0.05).
+    :param executor_wait: seconds a job may wait for a worker (0.05).
+    :param reporters: callables, each given one event (on loopwatch's own thread), or texts that name
+        one (``log``, ``jsonl:PATH``, ``package.module:callable``); None: the log reporter.
+    :param prometheus: True, False, a ``CollectorRegistry``, or "auto": the default registry if
+        ``prometheus_client`` can be imported.
+    :param own_code: modules that are your own code even where they are installed as packages.
+    :param repeat_interval: seconds in which the log says an equal finding only once; 0 says all.
+    :param queue_size: events that may wait for slow reporters before they are dropped and counted.
+    :param max_sites: values of the ``site`` label before the rest is called ``other``.
+    :raises SettingsError: a value that a setting cannot have; nothing is installed then.
+    :raises AlreadyInstalled: a watch with other settings is installed. With equal ones it is returned.
+    :raises MissingExtra: ``prometheus=True`` and ``prometheus_client`` is not installed.
+    :raises SelfCheckFailed: a hook did not take; nothing is installed then.
+    """
+    global _current
+    given = {name: value for name, value in locals().items() if value is not _UNSET}
+    settings = Settings.resolve(given, os.environ)
+    with _lock:
+        if _current is not None:
+            if _current.settings == settings:
+                _current._installs += 1
+                return _current
+            raise AlreadyInstalled(_current.settings.describe(), settings.describe())
+        watch = Watch(settings)
+        watch._install()
+        _current = watch
+        _hook_fork()
+        return watch
+
+
+def uninstall() -> None:
+    """Take the installed watch out again; does nothing when there is none."""
+    watch = _current
+    if watch is not None:
+        watch.uninstall()
+
+
+def current() -> Watch | None:
+    """The installed watch, or None."""
+    return _current
+
+
+def _hook_fork() -> None:
+    global _fork_hooked
+    if not _fork_hooked and hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_after_fork)
+        _fork_hooked = True
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.RLock()
+    if _current is not None:
+        _current._after_fork()
+
+
+class Watch:
+    """The running observer of a process, made by ``install()``. Usable as a context manager."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._own = OwnCode(settings.own_code)
+        self._alarm = Alarm()
+        self._held: deque[Held] = deque(maxlen=10_000)
+        self._faults = faults
+        self._faults.clear()
+        self._notices = Notices()
+        self._covered: tuple[Coverage, ...] = ()
+        self._drain_lock = threading.RLock()
+        self._judged_at = 0.0
+        self._unjudged = False
+        self._installed = False
+        self._installs = 1
+        self._exposition = Exposition(settings.prometheus, self.snapshot, settings.max_sites, IMPLEMENTATION)
+        self._loops = AsyncioHook(
+            settings.threshold, Outlets(self._alarm, self._held, self._faults, lambda state: None)
+        )
+        self._executors = ExecutorHook(self._alarm, self._faults, step_codes)
+        self._anyio = AnyioHook(self._executors)
+        self._collections = GcHook()
+        self._pools = PoolWatch(self._executors, settings.executor_wait, self._on_backlog)
+        self._sampler = Sampler(
+            settings.threshold,
+            self._loops,
+            self._pools,
+            self._collections,
+            self._alarm,
+            self._held,
+            self._on_overrun,
+            self._drain,
+            self._faults.append,
+        )
+        self._delivery = Delivery(self._reporters(), settings.queue_size)
+        self._begin_counting()
+
+    def _begin_counting(self) -> None:
+        self._recorder = Recorder()
+        self._totals = LoopTotals()
+        self._loops.on_retired = self._totals.retire
+        self._callers = Callers(OriginCounts.caller)
+        self._charges = Charges(self._recorder)
+
+    def _reporters(self) -> list[Callable[[Any], object]]:
+        if self.settings.reporters is None:
+            return [LogReporter(repeat_interval=self.settings.repeat_interval)]
+        return [
+            resolve_reporter(reporter, self.settings) if isinstance(reporter, str) else reporter
+            for reporter in self.settings.reporters
+        ]
+
+    # --- in and out ---
+
+    def _install(self) -> None:
+        try:
+            self._start_threads()
+            self._untold = untold()
+            self._loops.install()
+            self._executors.install()
+            self._anyio.install()
+            self._collections.install()
+            self._installed = True
+            self._exposition.register()
+        except BaseException:
+            self._take_out()
+            self._sampler.stop()
+            self._delivery.stop(0.0)
+            raise
+        atexit.register(self.uninstall)
+        self._alarm.wake()
+        self._notices.begin(__version__, self._coverage())
+
+    def _start_threads(self) -> None:
+        try:
+            self._delivery.start()
+            self._sampler.start()
+        except RuntimeError as refused:  # no thread can be had
+            raise SelfCheckFailed("threads", str(refused), "Let the process have two more threads.") from refused
+
+    def _take_out(self) -> None:
+        self._installed = False
+        self._collections.uninstall()
+        self._anyio.uninstall()  # first: its pools are no executors with attributes of their own
+        self._executors.uninstall()
+        self._loops.uninstall()
+        self._exposition.close()
+
+    def uninstall(self) -> None:
+        """Stop watching and put every hook back; events so far are delivered (it takes two seconds at most).
+
+        Idempotent, from any thread; also done when the interpreter exits.
+        """
+        global _current
+        with _lock:
+            if not self._installed:
+                return
+            for state in list(self._loops.states.values()):
+                self._totals.retire(state)
+            self._coverage()  # for the last time: of hooks that are gone nothing can be said
+            self._take_out()
+            if _current is self:
+                _current = None
+        atexit.unregister(self.uninstall)
+        deadline = _compat.clocks.monotonic() + _PATIENCE
+        self._sampler.stop(_PATIENCE / 2)
+        self._anyio.uninstall()  # once more: the sampler may have been about to put its hook in place
+        self._sampler.tick()
+        self._pools.close()
+        self._drain(judge=True)
+        self._delivery.stop(max(0.0, deadline - _compat.clocks.monotonic()))
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Uninstall, unless an ``install()`` that has got this same watch still has it."""
+        self._installs -= 1
+        if self._installs <= 0:
+            self.uninstall()
+
+    def _after_fork(self) -> None:
+        self._drain_lock = threading.RLock()
+        self._begin_counting()
+        self._alarm.after_fork()
+        self._alarm.start = self._start_threads
+        self._loops.after_fork()
+        self._executors.after_fork()
+        self._collections.after_fork()
+        self._anyio.after_fork()
+        self._sampler.after_fork()
+        self._delivery.after_fork()
+        self._exposition.after_fork()
+
+    # --- what the sampler hands on ---
+
+    def _on_overrun(self, overrun: Overrun) -> None:
+        stall = explain_stall(overrun, self._own)
+        if stall.cause == "debugger":
+            return
+        if not stall.in_progress:
+            self._recorder.stall(stall)
+        self._delivery.put(stall)
+
+    def _on_backlog(self, congestion: Congestion) -> None:
+        self._delivery.put(explain_backlog(congestion, self._own))
+
+    def _drain(self, judge: bool = False) -> None:
+        with self._drain_lock:
+            self._anyio.refresh()
+            jobs = self._executors.ended()
+            self._count(jobs)
+            now = _compat.clocks.monotonic()
+            self._callers.look(now)
+            self._unjudged = self._unjudged or bool(jobs)
+            if self._unjudged and (judge or now - self._judged_at >= _JUDGE_EVERY):
+                self._judged_at, self._unjudged = now, False
+                self._judge_offloads()
+        # With no lock held: what handles the log is the application's.
+        while self._faults:
+            self._notices.fault(self._faults.popleft())
+        loops, executors = self._loops.kinds.news(at_once=judge), self._executors.foreign.news()
+        if loops or executors:
+            self._notices.unseen(self._coverage())
+
+    def _count(self, jobs: list[Job]) -> None:
+        least, episodes = self.settings.executor_wait, self._pools.episodes
+        for job in jobs:
+            lane = job.lane
+            counts = lane.counts or self._begin_counts(job)
+            wait = counts.job(job)
+            # Who waited while a worker was free waited for the interpreter, and is in no queue.
+            in_queue = (wait >= least or job.pool in episodes) and self._pools.finished(job)
+            if in_queue and job.for_loop and wait >= least and job.outcome != "cancelled":
+                lane.site = lane.site or site_of(lane.origin, self._own)
+                self._recorder.lost("queue", lane.site, "backlog", wait)
+            if job.task is not None and job.started is not None:
+                self._callers.finished(job, counts)
+        for lane in {job.lane for job in jobs}:
+            lane.quick = lane.counts.are_quick()
+
+    def _begin_counts(self, job: Job) -> OriginCounts:
+        """Jobs are counted by the frames that name their site, so that different ways to it are one."""
+        limit = int(min(job.pool.limit(), 1 << 30))
+        counts = self._recorder.counts(essential(job.lane.origin, self._own), job.pool.kind, limit)
+        job.lane.counts = counts
+        return counts
+
+    def _judge_offloads(self) -> None:
+        for tally in self._recorder.tallies():
+            if not self._charges.may_grow(tally.origin, tally.run - tally.cpu):
+                continue
+            offload = judge(tally, self._own)
+            if offload.verdict == "simulated async":
+                self._charges.charge(tally.origin, offload)
+                if worth_telling(offload) and self._charges.first(offload):
+                    self._delivery.put(offload)
+
+    # --- for the user ---
+
+    def flush(self, timeout: float = 1.0) -> bool:
+        """Return once every event so far has reached the reporters; False if that took longer than ``timeout``.
+
+        Blocks the calling thread for some milliseconds at least: on a loop, call it at the end.
+        """
+        deadline = _compat.clocks.monotonic() + timeout
+        if self._installed:
+            if not self._sampler.look_now(timeout):
+                return False
+            self._drain(judge=True)
+        return self._delivery.flush(max(0.0, deadline - _compat.clocks.monotonic()))
+
+    def snapshot(self) -> Snapshot:
+        """The immutable numbers so far. From any thread; never waits for a loop."""
+        if self._installed:
+            self._drain()
+        now, states = _compat.clocks.monotonic(), list(self._loops.states.values())
+        return Snapshot(
+            loops=self._totals.stats(states, now, self._recorder, self._sampler.stalled, task_counts()),
+            executors=executor_stats(self._recorder, list(self._executors.pools), self._pools.saturated, now),
+            offloads=tuple(judge(tally, self._own) for tally in self._recorder.tallies()),
+            sites=self._recorder.site_stats(),
+            coverage=self._coverage(),
+            gc_pauses=gc_histograms(self._collections.counts, self._collections.sums),
+            events_dropped=self._totals.lost(states)
+            + sum(each.dropped for each in (self._delivery, self._executors, faults)),
+            sampler_seconds=self._sampler.seconds,
+            version=__version__,
+        )
+
+    def serve_metrics(self, port: int, addr: str = "127.0.0.1") -> MetricsServer:
+        """Serve the Prometheus metrics from a thread of their own, so that they can be scraped while a loop hangs.
+
+        ``port`` 0 takes a free one (see ``.port`` of what is returned). Ends with ``uninstall()`` or ``.close()``.
+
+        :raises NotInstalled: after ``uninstall()``.
+        :raises MissingExtra: ``prometheus_client`` is not installed.
+        :raises OSError: the address is taken.
+        """
+        if not self._installed:
+            raise NotInstalled("serve_metrics()")
+        return self._exposition.serve(port, addr)
+
+    def _coverage(self) -> tuple[Coverage, ...]:
+        loops = self._loops
+        if not self._installed:
+            return self._covered
+        self._covered = coverage(
+            covered_up=loops.covered_up,
+            blind=loops.blind,
+            partly=loops.partly,
+            pools=self._executors.kinds,
+            executors=dict(self._executors.foreign.met),
+            anyio=self._anyio.seen,
+            modules=sys.modules,
+            untold=self._untold,
+        )
+        return self._covered
+
+
+__all__ = ["Watch", "current", "install", "uninstall"]
