@@ -1,0 +1,67 @@
+"""Time that passes between two steps is the loop's own: no step is charged with it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator
+
+import pytest
+
+import loopwatch
+from loopwatch.testing import RecordingReporter
+from tests.holding import BUSY, starved
+
+pytestmark = pytest.mark.realtime
+
+
+class SlowHandler(logging.Handler):
+    """What asyncio's debug mode calls after a slow step, before the next one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        time.sleep(0.4)
+
+
+@pytest.fixture
+def slow_log() -> Iterator[None]:
+    log, handler = logging.getLogger("asyncio"), SlowHandler(logging.WARNING)
+    propagates = log.propagate
+    log.addHandler(handler)
+    log.propagate = False
+    yield
+    log.removeHandler(handler)
+    log.propagate = propagates
+
+
+def slow() -> None:
+    time.sleep(0.3)
+
+
+def innocent() -> None:
+    pass
+
+
+def test_a_handler_that_the_loop_calls_is_not_charged_to_the_next_step(events: RecordingReporter, slow_log: None):
+    """The step before is charged with what it did, the next one with nothing, and the log says where the time was."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.slow_callback_duration = 0.25
+        loop.set_debug(True)
+        loop.call_soon(slow)
+        loop.call_soon(innocent)
+        await asyncio.sleep(0.1)
+
+    with loopwatch.install(threshold=0.1, reporters=[events], prometheus=False) as watch:
+        asyncio.run(main())
+        assert watch.flush(10.0)
+    charged = [stall.culprit.function for stall in events.stalls if stall.culprit is not None]
+    assert "innocent" not in charged
+    assert "slow" in charged
+    between = [stall for stall in events.stalls if stall.evidence.get("waited_for") == "loop"]
+    longest = max(between, key=lambda stall: stall.duration)
+    assert longest.duration >= 0.35
+    if starved(longest):
+        pytest.skip(BUSY)
+    assert longest.cause == "unknown"

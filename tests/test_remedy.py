@@ -1,0 +1,105 @@
+"""What to do instead: one sentence, as concrete as the evidence allows."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+
+from loopwatch.explain.remedy import native_client, stall_remedy
+from loopwatch.facts import RawFrame
+from loopwatch.model import Cause
+
+CODE = (lambda: None).__code__
+
+
+def frames(*modules: str) -> list[RawFrame]:
+    return [RawFrame(CODE, 0, module) for module in modules]
+
+
+def wait(waited_for: str, call: str | None = None, *modules: str) -> str:
+    evidence = {"waited_for": waited_for, **({"call": call} if call else {})}
+    return stall_remedy("wait", evidence, frames(*modules), "step")
+
+
+@pytest.mark.parametrize("cause", get_args(Cause))
+@pytest.mark.parametrize("kind", ["step", "turn"])
+def test_every_cause_has_a_remedy(cause: Any, kind: Any) -> None:
+    """One sentence, or two short ones, that end as such; also where the evidence says nothing more."""
+    text = stall_remedy(cause, {}, [], kind)
+    assert text.endswith(".") and text[0].isupper()
+    assert len(text) < 200
+
+
+@pytest.mark.parametrize("waited_for", ["network", "sleep", "file", "process", "lock", "other"])
+def test_every_wait_has_a_remedy_of_its_own(waited_for: str) -> None:
+    """What is waited for decides what to do."""
+    others = {wait(each) for each in ("network", "sleep", "file", "process", "lock", "other") if each != waited_for}
+    assert wait(waited_for) not in others
+
+
+def test_an_own_sleep_is_to_be_awaited() -> None:
+    """One that a library calls cannot be changed by its caller, who hands the call over."""
+    assert "await asyncio.sleep" in wait("sleep", "time.sleep")
+    assert "to_thread" in wait("sleep", "time.sleep", "library")
+
+
+@pytest.mark.parametrize(
+    ("modules", "client"),
+    [
+        (("requests.sessions", "urllib3.connection", "http.client", "socket"), "httpx.AsyncClient"),
+        (("boto3.resources", "botocore.client", "urllib3.connection", "http.client"), "aioboto3"),
+        (("psycopg2",), "asyncpg"),
+        (("redis.client", "redis.connection", "socket"), "redis.asyncio"),
+        (("urllib.request", "http.client", "socket"), "instead of http.client"),
+    ],
+)
+def test_a_blocking_client_is_to_be_replaced_by_its_async_one(modules: tuple[str, ...], client: str) -> None:
+    """The library that stands on others is the one to replace."""
+    assert client in wait("network", "self.sock.recv", *modules)
+
+
+def test_a_client_written_in_c_is_known_by_the_call() -> None:
+    """It has no frame of its own."""
+    assert "aiosqlite" in wait("sleep", "sqlite3.connect")
+
+
+def test_a_client_is_of_no_matter_for_a_lock() -> None:
+    """No other client would help against a wait for a thread."""
+    assert "another thread" in wait("lock", "lock.acquire", "requests.sessions")
+
+
+def test_a_process_is_to_be_started_by_asyncio() -> None:
+    """Also where the wait was seen in the reading of its output."""
+    run = compile("def run(): pass", "/usr/lib/python3/subprocess.py", "exec").co_consts[0]
+    evidence = {"waited_for": "network", "call": "selector.select"}
+    text = stall_remedy("wait", evidence, [RawFrame(run, 0, "subprocess")], "step")
+    assert "create_subprocess_exec" in text
+
+
+def test_an_import_is_named() -> None:
+    """The module that was imported, where it is known."""
+    assert "Import pandas at start-up" in stall_remedy("import", {"module": "pandas"}, [], "step")
+    assert "Import the module at start-up" in stall_remedy("import", {}, [], "step")
+
+
+def test_a_forced_collection_has_another_remedy_than_one_that_came_by_itself() -> None:
+    """The one is a call to leave out, the other the price of many objects."""
+    assert "gc.collect()" in stall_remedy("gc", {"call": "gc.collect"}, [], "step")
+    assert "gc.freeze()" in stall_remedy("gc", {}, [], "step")
+
+
+@pytest.mark.parametrize(
+    ("lacked", "word"), [("cpu", "host"), ("interpreter", "threads"), ("thread", "a thread that it started")]
+)
+@pytest.mark.parametrize("kind", ["step", "turn"])
+def test_code_that_is_not_to_blame_is_told_so(lacked: str, word: str, kind: Any) -> None:
+    """A thread that got no CPU, or not the interpreter, did nothing wrong."""
+    text = stall_remedy("unknown", {"waited_for": lacked}, [], kind)
+    assert text.startswith("This code is not to blame: ") and word in text
+
+
+def test_no_client_is_known_for_other_packages() -> None:
+    """Then the general remedy stands."""
+    assert native_client(["shop", "numpy"]) is None
+    assert "async client for this connection" in wait("network", "sock.recv", "shop.net")

@@ -1,0 +1,214 @@
+"""Other tools that patch what we patch: theirs is kept, whoever came first."""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import base_events, events
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from loopwatch.observe.polls import Tap
+from loopwatch.testing import FakeClock
+from tests.bench import LONG, Watching, about, new_loop
+
+RUN = events.Handle._run
+FOREVER = base_events.BaseEventLoop.run_forever
+
+
+@pytest.fixture
+def watching() -> Iterator[Watching]:
+    """The hook, not installed; afterwards nothing of it is left."""
+    bench = Watching(FakeClock())
+    yield bench
+    bench.hook.uninstall()
+    assert list(bench.faults) == []
+    assert events.Handle._run is RUN
+    assert base_events.BaseEventLoop.run_forever is FOREVER
+
+
+class Tracer:
+    """Another tool that puts its own function around one of asyncio's."""
+
+    def __init__(self, owner: type, name: str) -> None:
+        self.owner, self.name = owner, name
+        self.before: Any = None
+        self.calls = 0
+
+    def install(self) -> Tracer:
+        self.before = vars(self.owner)[self.name]
+
+        def traced(this: Any) -> Any:
+            self.calls += 1
+            return self.before(this)
+
+        self.function = traced
+        setattr(self.owner, self.name, traced)
+        return self
+
+    def uninstall(self) -> None:
+        setattr(self.owner, self.name, self.before)
+
+
+PATCHED = pytest.mark.parametrize(
+    ("owner", "name"), [(events.Handle, "_run"), (base_events.BaseEventLoop, "run_forever")], ids=["run", "forever"]
+)
+
+
+def one_long_step(watching: Watching) -> list[tuple[str, float]]:
+    """What is told of a loop with one long step."""
+    watching.held.clear()
+    with new_loop(watching.clock) as loop:
+        loop.call_soon(watching.work)
+        loop.run_until_complete(asyncio.sleep(1))
+        if hasattr(loop, "_loopwatch"):
+            state = watching.state(loop)
+            assert sum(state.step_counts) == 1
+            assert sum(state.times(watching.clock())) == pytest.approx(1 + LONG)
+    return watching.told()
+
+
+@PATCHED
+def test_a_tool_that_came_before_us_is_kept(watching: Watching, owner: type, name: str) -> None:
+    """Its function runs under ours, and stands alone again when we go."""
+    tracer = Tracer(owner, name).install()
+    watching.hook.install()
+    assert not watching.hook.covered_up
+    calls = tracer.calls
+    assert one_long_step(watching) == [("step", LONG)]
+    assert tracer.calls > calls
+    watching.hook.uninstall()
+    assert vars(owner)[name] is tracer.function
+    tracer.uninstall()
+
+
+@PATCHED
+def test_a_tool_that_came_after_us_is_not_torn_out(watching: Watching, owner: type, name: str) -> None:
+    """Its function stays around ours, which passes everything through, serves again, and goes when it can."""
+    watching.hook.install()
+    ours = vars(owner)[name]
+    tracer = Tracer(owner, name).install()
+    assert watching.hook.covered_up is (name == "_run")
+    assert one_long_step(watching) == [("step", LONG)]
+    watching.hook.uninstall()
+    assert vars(owner)[name] is tracer.function
+    assert one_long_step(watching) == []
+    for _ in range(3):
+        watching.hook.install()
+        assert vars(owner)[name] is tracer.function  # no second layer of ours around it
+        assert one_long_step(watching) == [("step", LONG)]
+        watching.hook.uninstall()
+    tracer.uninstall()
+    assert vars(owner)[name] is ours
+    assert one_long_step(watching) == []
+    watching.hook.install()
+    assert vars(owner)[name] is ours
+    watching.hook.uninstall()
+    assert vars(owner)[name] in (RUN, FOREVER)
+
+
+@PATCHED
+def test_a_tool_that_went_before_us_in_the_wrong_order(watching: Watching, owner: type, name: str) -> None:
+    """It came before us and restored what it had found, ours with it: the next install puts ours in place again."""
+    tracer = Tracer(owner, name).install()
+    watching.hook.install()
+    tracer.uninstall()
+    watching.hook.uninstall()
+    assert vars(owner)[name] in (RUN, FOREVER)
+    watching.hook.install()
+    assert one_long_step(watching) == [("step", LONG)]
+    watching.hook.uninstall()
+    assert vars(owner)[name] in (RUN, FOREVER)
+
+
+def test_a_watch_that_was_torn_out_says_so(watching: Watching) -> None:
+    """Nothing is silent: what reports no stalls because it is not called any more is named."""
+    watching.hook.install()
+    ours = events.Handle._run
+    assert (watching.hook.covered_up, watching.hook.blind) == (False, {})
+    events.Handle._run = RUN  # type: ignore[method-assign]
+    assert watching.hook.covered_up
+    assert len(watching.hook.blind) == 1
+    events.Handle._run = ours  # type: ignore[method-assign]
+    assert (watching.hook.covered_up, watching.hook.blind) == (False, {})
+
+
+def test_a_patched_select_is_kept_and_put_back(watching: Watching) -> None:
+    """Another tool's function in the selector itself runs under ours, and is there again when we go."""
+    polls: list[Any] = []
+    with new_loop(watching.clock) as loop:
+        select = loop._selector.select
+
+        def theirs(timeout: Any) -> Any:
+            polls.append(timeout)
+            return select(timeout)
+
+        loop._selector.select = theirs
+        watching.hook.install()
+        loop.run_until_complete(asyncio.sleep(2))
+        assert polls
+        assert watching.state(loop).times(watching.clock())[1] == pytest.approx(2)
+        watching.hook.uninstall()
+        assert loop._selector.select is theirs
+
+
+def test_a_select_patched_after_us_is_not_counted_twice(watching: Watching) -> None:
+    """Theirs is kept, ours goes around it; the one beneath counts no more, and none is torn out."""
+    with new_loop(watching.clock) as loop:
+        watching.hook.install()
+        loop.run_until_complete(asyncio.sleep(1))
+        ours = loop._selector.select
+
+        def theirs(timeout: Any) -> Any:
+            return ours(timeout)
+
+        loop._selector.select = theirs
+        for seconds in (2, 3):
+            loop.run_until_complete(asyncio.sleep(1))
+            assert watching.state(loop).times(watching.clock())[1] == pytest.approx(seconds)
+        watching.hook.uninstall()
+        assert loop._selector.select is theirs
+        loop.run_until_complete(asyncio.sleep(1))
+
+
+def test_selects_taken_out_in_the_wrong_order(watching: Watching) -> None:
+    """What could not go because another of ours stood around it goes with that."""
+    with new_loop(watching.clock) as loop:
+        one, two, three = (Tap(loop._selector, lambda inner: lambda timeout: inner(timeout)) for _ in range(3))
+        for tap in (one, two, three):
+            tap.put()
+        for tap in (two, one, three):
+            tap.take_out()
+            tap.take_out()
+        assert "select" not in vars(loop._selector)
+
+
+def test_a_select_put_in_place_after_it_was_taken_out(watching: Watching) -> None:
+    """The thread that installs may be slower than the one whose loop it is: then nothing stays."""
+    with new_loop(watching.clock) as loop:
+        late, own = (Tap(loop._selector, lambda inner: lambda timeout: inner(timeout)) for _ in range(2))
+        late.take_out()
+        own.put()
+        late.put()
+        assert own.in_place(loop._selector)
+        own.take_out()
+        assert "select" not in vars(loop._selector)
+
+
+def test_a_select_patched_in_the_step_that_installs(watching: Watching) -> None:
+    """What we had put there for that step alone stays beneath theirs, and does nothing."""
+
+    async def main() -> None:
+        loop: Any = asyncio.get_running_loop()
+        watching.hook.install()
+        ours = loop._selector.select
+        loop._selector.select = lambda timeout: ours(timeout)
+        watching.work()
+        await asyncio.sleep(1)
+        await asyncio.sleep(1)
+
+    with new_loop(watching.clock) as loop:
+        loop.run_until_complete(main())
+        assert watching.told() == [("step", LONG)]
+        assert watching.state(loop).times(watching.clock()) == (about(LONG), about(2))
