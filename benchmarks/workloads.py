@@ -1,0 +1,109 @@
+"""The small things whose price is compared: each takes a number of times and returns the seconds they took."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
+
+from .pairs import TimeFunction
+
+_MESSAGE = b"x" * 64
+
+
+def call_soon(loops: int) -> float:
+    """A callback that schedules itself: one step a turn, nothing else."""
+    loop = asyncio.new_event_loop()
+    left = loops
+
+    def step() -> None:
+        nonlocal left
+        left -= 1
+        if left:
+            loop.call_soon(step)
+        else:
+            loop.stop()
+
+    try:
+        loop.call_soon(step)
+        started = perf_counter()
+        loop.run_forever()
+        return perf_counter() - started
+    finally:
+        loop.close()
+
+
+async def _sleeps(loops: int) -> float:
+    started = perf_counter()
+    for _ in range(loops):
+        await asyncio.sleep(0)
+    return perf_counter() - started
+
+
+async def _tasks(loops: int) -> float:
+    started = perf_counter()
+    for _ in range(loops):
+        await asyncio.create_task(_nothing_async())
+    return perf_counter() - started
+
+
+async def _echoes(loops: int) -> float:
+    server = await asyncio.start_server(_echo, "127.0.0.1", 0)
+    async with server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        started = perf_counter()
+        for _ in range(loops):
+            writer.write(_MESSAGE)
+            await reader.readexactly(len(_MESSAGE))
+        seconds = perf_counter() - started
+        writer.close()
+        await writer.wait_closed()
+    return seconds
+
+
+async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while message := await reader.read(1024):
+        writer.write(message)
+    writer.close()
+
+
+async def _thread_hops(loops: int) -> float:
+    await asyncio.to_thread(_nothing)  # starts the worker
+    started = perf_counter()
+    for _ in range(loops):
+        await asyncio.to_thread(_nothing)
+    return perf_counter() - started
+
+
+def submit(loops: int) -> float:
+    """One empty job at a time through a pool of one worker, from a thread without a loop."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(_nothing).result()
+        started = perf_counter()
+        for _ in range(loops):
+            pool.submit(_nothing).result()
+        return perf_counter() - started
+
+
+def _nothing() -> None:
+    pass
+
+
+async def _nothing_async() -> None:
+    pass
+
+
+def _in_a_loop(body: Callable[[int], Coroutine[None, None, float]]) -> TimeFunction:
+    return lambda loops: asyncio.run(body(loops))
+
+
+WORKLOADS: dict[str, tuple[str, float | None, TimeFunction]] = {
+    "call_soon": ("a call_soon chain, one step", 1.25, call_soon),
+    "sleep": ("await sleep(0), one step", 1.25, _in_a_loop(_sleeps)),
+    "create_task": ("await create_task() of an empty coroutine", None, _in_a_loop(_tasks)),
+    "echo": ("a streams echo, one round trip", None, _in_a_loop(_echoes)),
+    "submit": ("one job, submit().result()", 1.15, submit),
+    "to_thread": ("one job, await asyncio.to_thread()", 1.15, _in_a_loop(_thread_hops)),
+}
+"""By name: what it is, how much dearer it may be when watched, and the function that does it."""
