@@ -278,7 +278,6 @@ def traced_from_outside() -> bool:
 
 native_thread_id = threading.get_native_id
 
-
 BYTECODE_WITHIN_CODE = sys.version_info >= (3, 11)
 """Whether the bytecode lies within the code object, so that its address plus an offset is unique."""
 
@@ -310,6 +309,11 @@ _NAMES_OF_MODULE = vars(ModuleType)["__dict__"]
 def namespace(module: object) -> dict[str, Any]:
     """The names in a module, past any code of its own that would load it first; empty for what is no module."""
     return (_NAMES_OF_MODULE.__get__(module) or {}) if issubclass(type(module), ModuleType) else {}
+
+
+def code_name(code: CodeType) -> str:
+    """The name that code carries itself: without its class before Python 3.11."""
+    return str(getattr(code, "co_qualname", code.co_name))
 
 
 if sys.version_info >= (3, 11):
