@@ -66,7 +66,7 @@ def explain_stall(overrun: Overrun, own: OwnCode) -> Stall:
         profile=_profile(looks),
         cause=verdict.cause,
         evidence=evidence,
-        remedy=stall_remedy(verdict.cause, evidence, _inside(blame, own), overrun.kind),
+        remedy=stall_remedy(verdict.cause, evidence, _inside(blame, own), _is_crowd(overrun)),
         delayed=overrun.delayed,
         steps=overrun.steps,
         contributors=tuple(Contributor(each.name, each.steps, each.seconds) for each in overrun.contributors),
