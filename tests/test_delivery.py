@@ -235,6 +235,28 @@ def test_flush_says_no_when_it_took_too_long(make: Make, gate: Gate) -> None:
     assert ids(gate.passed) == [0]
 
 
+def test_what_is_dropped_is_told_when_it_begins_and_when_it_is_over(
+    make: Make, gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once each, with the number by then; where nothing is dropped, nothing is told."""
+    delivery = make(gate, size=2)
+    behind(gate, delivery, *range(5))
+    gate.open.set()
+    assert delivery.flush(LONG)
+    first = [record.getMessage() for record in caplog.records]
+    assert len(first) == 1 and first[0].startswith("loopwatch has dropped 2 events so far")
+    delivery.stop(LONG)
+    assert len(caplog.records) == 1
+    late = Gate()
+    delivery = make(late, size=1)
+    behind(late, delivery, 0, 1, 2, 3)
+    caplog.clear()
+    delivery.stop(0.0)
+    late.open.set()
+    (over,) = [record for record in caplog.records if "in all" in record.getMessage()]
+    assert (over.levelname, "dropped 3 events in all" in over.getMessage()) == ("WARNING", True)
+
+
 def test_flush_cannot_be_dropped(make: Make, gate: Gate) -> None:
     """It waits behind a full queue and is answered, though events are dropped before and after it."""
     delivery = make(gate, size=2)
