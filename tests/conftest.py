@@ -19,7 +19,7 @@ import pytest
 
 import loopwatch
 from loopwatch.testing import FakeClock, RecordingReporter
-from tests.bench import Watching
+from tests.bench import FOREVER, RUN, Watching
 
 if importlib.util.find_spec("hypothesis") is not None:
     import hypothesis
@@ -246,6 +246,7 @@ def idle(clock: FakeClock) -> Iterator[Watching]:
     yield watching
     watching.hook.uninstall()
     assert list(watching.faults) == []
+    assert (asyncio.events.Handle._run, asyncio.base_events.BaseEventLoop.run_forever) == (RUN, FOREVER)
 
 
 @pytest.fixture
