@@ -231,6 +231,13 @@ def events() -> RecordingReporter:
     return RecordingReporter()
 
 
+@pytest.fixture
+def watch(events: RecordingReporter) -> Iterator[loopwatch.Watch]:
+    """A watch that tells ``events``, and is gone with the test."""
+    with loopwatch.install(reporters=[events], prometheus=False) as watch:
+        yield watch
+
+
 # --- the hook for asyncio's loops, on a clock of its own ---------------------------------------
 
 
