@@ -17,6 +17,7 @@ import pytest
 from loopwatch.observe.asyncio_loop import AsyncioHook
 from loopwatch.observe.loop_state import Held, LoopState, Outlets
 from loopwatch.testing import FakeClock
+from tests.made_alarm import Alarm
 
 RUN = events.Handle._run
 FOREVER = base_events.BaseEventLoop.run_forever
@@ -26,15 +27,6 @@ THRESHOLD = 0.05
 LONG = 0.07
 PATIENCE = 10.0
 """Seconds that a test waits for another thread before it fails."""
-
-
-class Alarm:
-    def __init__(self) -> None:
-        self.asleep = False
-        self.woken = 0
-
-    def wake(self) -> None:
-        self.woken += 1
 
 
 class Watching:

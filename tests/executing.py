@@ -15,27 +15,19 @@ from loopwatch.observe import jobs as jobs_module
 from loopwatch.observe.asyncio_loop import step_codes
 from loopwatch.observe.executors import ExecutorHook
 from loopwatch.observe.jobs import Job, Pool
+from tests.made_alarm import Alarm
 
-SOON = 10.0
+SOON = 20.0
+"""Seconds after which what should come at once will never come."""
+
 SPAWN = multiprocessing.get_context("spawn")
-
-
-class Alarm:
-    """Stands in for the sampler's."""
-
-    def __init__(self) -> None:
-        self.asleep = True
-        self.woken = 0
-
-    def wake(self) -> None:
-        self.woken += 1
 
 
 class Watched:
     """The hook, and the jobs that it tells of."""
 
     def __init__(self) -> None:
-        self.alarm = Alarm()
+        self.alarm = Alarm(asleep=True)
         self.faults: deque[BaseException] = deque()
         self.hook = ExecutorHook(self.alarm, self.faults, step_codes)
 

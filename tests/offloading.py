@@ -14,8 +14,8 @@ from typing import Any
 
 from loopwatch.model import Offload
 from loopwatch.watch import Watch
+from tests.executing import SOON
 
-SOON = 20.0
 DELAY = 0.05
 """Seconds after which a server replies."""
 

@@ -10,8 +10,8 @@ from typing import Any
 from loopwatch.model import Backlog
 from loopwatch.testing import RecordingReporter
 from loopwatch.watch import Watch
+from tests.executing import SOON
 
-SOON = 20.0
 MODULE = __name__
 
 

@@ -16,7 +16,8 @@ import pytest
 
 anyio = pytest.importorskip("anyio")
 
-from tests.anyio_jobs import ENTRY, IN_MODULE, OWNER, SOON, Gate, Watched, in_thread, spin, watching  # noqa: E402
+from tests.anyio_jobs import ENTRY, IN_MODULE, OWNER, Watched, in_thread, spin, watching  # noqa: E402
+from tests.executing import SOON, Gate  # noqa: E402
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from loopwatch.testing import RecordingReporter
 
 anyio = pytest.importorskip("anyio")
 
-from tests.anyio_jobs import SOON, Gate, Watched, in_thread, spin, until, wait_of, watching  # noqa: E402
+from tests.anyio_jobs import Watched, in_thread, spin, until, wait_of, watching  # noqa: E402
+from tests.executing import SOON, Gate  # noqa: E402
 
 
 @pytest.fixture

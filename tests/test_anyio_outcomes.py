@@ -13,7 +13,8 @@ import pytest
 
 anyio = pytest.importorskip("anyio")
 
-from tests.anyio_jobs import ABANDON, OWNER, Gate, Watched, in_thread, run_of, spin, until, wait_of, watching  # noqa: E402
+from tests.anyio_jobs import ABANDON, OWNER, Watched, in_thread, run_of, spin, until, wait_of, watching  # noqa: E402
+from tests.executing import Gate  # noqa: E402
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ import pytest
 anyio = pytest.importorskip("anyio")
 from anyio import from_thread  # noqa: E402
 
-from tests.anyio_jobs import ENTRY, IN_MODULE, OWNER, SOON, Watched, in_thread, spin, watching  # noqa: E402
+from tests.anyio_jobs import ENTRY, IN_MODULE, OWNER, Watched, in_thread, spin, watching  # noqa: E402
+from tests.executing import SOON  # noqa: E402
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.offloading import SOON, at_once, fetch_page, offload, slow_database
+from tests.executing import SOON
+from tests.offloading import at_once, fetch_page, offload, slow_database
 
 pytestmark = pytest.mark.realtime
 

@@ -12,9 +12,9 @@ import pytest
 
 import loopwatch
 from loopwatch.report.text import render
+from tests.executing import SOON
 from tests.queueing import (
     MODULE,
-    SOON,
     ask_for_lookup,
     ask_for_work,
     backlogs,

@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.executing import until
+from tests.executing import SOON, until
 from tests.queueing import (
     MODULE,
-    SOON,
     ask_for_lookup,
     ask_for_report,
     ask_for_work,

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.offloading import DELAY, SOON, at_once, fetch_page, offload, slow_database, slow_website
+from tests.executing import SOON
+from tests.offloading import DELAY, at_once, fetch_page, offload, slow_database, slow_website
 
 pytestmark = pytest.mark.realtime
 
