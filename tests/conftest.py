@@ -19,7 +19,12 @@ import pytest
 
 import loopwatch
 from loopwatch.testing import FakeClock, RecordingReporter
+from tests import executing, state_bench
 from tests.bench import FOREVER, RUN, Watching
+from tests.made_jobs import Setting, setting_up
+from tests.made_logs import Log
+from tests.made_pools import World, made_world
+from tests.stage import Stage, on_stage
 
 if importlib.util.find_spec("hypothesis") is not None:
     import hypothesis
@@ -261,3 +266,58 @@ def watching(idle: Watching) -> Watching:
     """The hook, installed."""
     idle.hook.install()
     return idle
+
+
+@pytest.fixture
+def plain_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loops of the bench of states count as asyncio's own, but for those that are ``odd``."""
+    state_bench.plain_loops(monkeypatch)
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    """A sampler on a stage; at the end no fault of ours was seen there."""
+    with on_stage() as stage:
+        yield stage
+
+
+# --- jobs: made up by a clock that stands still, or real ones ----------------------------------
+
+
+@pytest.fixture
+def setting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Setting]:
+    """A pool of two workers whose jobs are made up; at the end none has met an error of ours."""
+    with setting_up(monkeypatch) as setting:
+        yield setting
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A pool of two workers whose jobs are made up, under a watch."""
+    with made_world(monkeypatch) as world:
+        yield world
+
+
+@pytest.fixture
+def watched() -> Iterator[executing.Watched]:
+    """The hook of executors, installed, over real pools; at the end it has met no error of its own."""
+    with executing.watching() as watched:
+        yield watched
+
+
+@pytest.fixture
+def watched_anyio() -> Iterator[Any]:
+    """Likewise with the hook in AnyIO: an ``anyio_jobs.Watched``."""
+    from tests import anyio_jobs
+
+    with anyio_jobs.watching() as watched:
+        yield watched
+
+
+# --- what is reported --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def log() -> Log:
+    """A log reporter with a logger and a clock of its own."""
+    return Log()

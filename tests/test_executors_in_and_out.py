@@ -7,7 +7,6 @@ import inspect
 import os
 import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
@@ -23,12 +22,6 @@ from tests.executing import (
     until,
     watching,
 )
-
-
-@pytest.fixture
-def watched() -> Iterator[Watched]:
-    with watching() as watched:
-        yield watched
 
 
 def test_the_alarm_is_woken_only_when_it_sleeps(watched):

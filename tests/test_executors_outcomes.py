@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -13,18 +12,10 @@ import pytest
 from tests.executing import (
     SOON,
     Gate,
-    Watched,
     double,
     fail,
     target,
-    watching,
 )
-
-
-@pytest.fixture
-def watched() -> Iterator[Watched]:
-    with watching() as watched:
-        yield watched
 
 
 def test_outcomes_are_told_apart(watched):

@@ -10,7 +10,6 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.thread import BrokenThreadPool
 from typing import Any
@@ -20,18 +19,10 @@ import pytest
 from tests.executing import (
     SOON,
     Gate,
-    Watched,
     double,
     fail,
     target,
-    watching,
 )
-
-
-@pytest.fixture
-def watched() -> Iterator[Watched]:
-    with watching() as watched:
-        yield watched
 
 
 def frames_of(error: BaseException) -> list[str]:
