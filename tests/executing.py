@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
 import threading
 import time
 from collections import deque
@@ -88,18 +87,6 @@ def until(met: Callable[[], object]) -> None:
     while not met():
         assert time.monotonic() < deadline
         time.sleep(0.002)
-
-
-def double(number: int) -> int:
-    return 2 * number
-
-
-def fail() -> None:
-    raise LookupError("on purpose")
-
-
-def leave_the_process() -> None:
-    os._exit(3)
 
 
 def submitters(job: Job) -> list[str]:

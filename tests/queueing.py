@@ -10,9 +10,8 @@ from typing import Any
 from loopwatch.model import Backlog
 from loopwatch.testing import RecordingReporter
 from loopwatch.watch import Watch
+from tests.chores import lookup, slow_report, work
 from tests.executing import SOON
-
-MODULE = __name__
 
 
 def settled(watch: Watch) -> None:
@@ -33,18 +32,6 @@ def the_backlog(events: RecordingReporter) -> Backlog:
     return backlog
 
 
-def work(seconds: float) -> None:
-    time.sleep(seconds)
-
-
-def slow_report(seconds: float) -> None:
-    time.sleep(seconds)
-
-
-def lookup() -> None:
-    time.sleep(0.002)
-
-
 async def ask_for_work(pool: Any, seconds: float) -> None:
     await asyncio.get_running_loop().run_in_executor(pool, work, seconds)
 
@@ -59,4 +46,4 @@ async def ask_for_lookup(pool: Any) -> None:
 
 def site(function: Callable[..., object]) -> str:
     """The site of the only line of a function."""
-    return f"{MODULE}.{function.__qualname__}:{function.__code__.co_firstlineno + 1}"
+    return f"{function.__module__}.{function.__qualname__}:{function.__code__.co_firstlineno + 1}"

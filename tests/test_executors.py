@@ -13,13 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.executing import (
-    SPAWN,
-    Gate,
-    double,
-    submitters,
-    target,
-)
+from tests.chores import double
+from tests.executing import SPAWN, Gate, submitters, target
 
 
 def test_a_direct_submit_is_timed(watched):

@@ -13,14 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.executing import (
-    SOON,
-    SPAWN,
-    double,
-    fail,
-    leave_the_process,
-    target,
-)
+from tests.chores import double, fail, leave_the_process
+from tests.executing import SOON, SPAWN, target
 
 
 def test_a_process_pool_is_timed_from_outside(watched):

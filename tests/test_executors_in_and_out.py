@@ -13,15 +13,8 @@ from typing import Any
 import pytest
 
 from loopwatch.observe.jobs import Pool, here, pool_on
-from tests.executing import (
-    SOON,
-    Gate,
-    Watched,
-    double,
-    target,
-    until,
-    watching,
-)
+from tests.chores import double
+from tests.executing import SOON, Gate, Watched, target, until, watching
 
 
 def test_the_alarm_is_woken_only_when_it_sleeps(watched):

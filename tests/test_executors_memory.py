@@ -11,12 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from loopwatch.observe.executors import Pools
 from loopwatch.observe.jobs import Pool, here
-from tests.executing import (
-    SOON,
-    Gate,
-    double,
-    until,
-)
+from tests.chores import double
+from tests.executing import SOON, Gate, until
 
 
 class Payload:

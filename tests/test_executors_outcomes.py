@@ -9,13 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.executing import (
-    SOON,
-    Gate,
-    double,
-    fail,
-    target,
-)
+from tests.chores import double, fail
+from tests.executing import SOON, Gate, target
 
 
 def test_outcomes_are_told_apart(watched):

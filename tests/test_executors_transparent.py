@@ -16,13 +16,8 @@ from typing import Any
 
 import pytest
 
-from tests.executing import (
-    SOON,
-    Gate,
-    double,
-    fail,
-    target,
-)
+from tests.chores import double, fail
+from tests.executing import SOON, Gate, target
 
 
 def frames_of(error: BaseException) -> list[str]:

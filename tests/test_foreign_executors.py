@@ -13,7 +13,8 @@ import pytest
 import loopwatch
 from loopwatch.observe.foreign_executors import with_own_submit
 from loopwatch.record.coverage import coverage
-from tests.executing import Gate, double, fail, submitters, target, watching
+from tests.chores import double, fail
+from tests.executing import Gate, submitters, target, watching
 
 
 class Inline(Executor):

@@ -12,17 +12,9 @@ import pytest
 
 import loopwatch
 from loopwatch.report.text import render
+from tests.chores import work
 from tests.executing import SOON
-from tests.queueing import (
-    MODULE,
-    ask_for_lookup,
-    ask_for_work,
-    backlogs,
-    settled,
-    site,
-    the_backlog,
-    work,
-)
+from tests.queueing import ask_for_lookup, ask_for_work, backlogs, settled, site, the_backlog
 
 pytestmark = pytest.mark.realtime
 
@@ -46,7 +38,7 @@ def test_a_burst_over_a_small_pool_is_one_backlog(watch, events):
     (submitter,) = backlog.submitters
     assert (submitter.site, submitter.jobs, submitter.share) == (site(ask_for_work), 9, 1.0)
     assert 9 * 0.14 < submitter.waited < 9 * backlog.waited
-    assert [holder.target for holder in backlog.holders] == [f"{MODULE}.work"] * 3
+    assert [holder.target for holder in backlog.holders] == [f"{work.__module__}.work"] * 3
     assert all(holder.thread.startswith("small") and 0 < holder.seconds < 1.0 for holder in backlog.holders)
     assert all(holder.stack[-1].function == "work" for holder in backlog.holders)
     assert not backlog.self_deadlock and "more than 3 workers" in backlog.remedy
@@ -140,7 +132,7 @@ def test_the_default_pool_of_a_loop_is_called_default(watch, events):
     backlog = the_backlog(events)
     assert (backlog.executor, backlog.workers, backlog.jobs) == ("default", 2, 4)
     # gather() runs to_thread() as a task of its own: no code of the application handed this over.
-    assert backlog.submitters[0].site == f"{MODULE}.work:{work.__code__.co_firstlineno}"
+    assert backlog.submitters[0].site == f"{work.__module__}.work:{work.__code__.co_firstlineno}"
 
 
 @pytest.mark.needs("asgiref")

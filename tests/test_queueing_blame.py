@@ -10,18 +10,9 @@ from typing import Any
 
 import pytest
 
+from tests.chores import slow_report, work
 from tests.executing import SOON, until
-from tests.queueing import (
-    MODULE,
-    ask_for_lookup,
-    ask_for_report,
-    ask_for_work,
-    backlogs,
-    settled,
-    site,
-    the_backlog,
-    work,
-)
+from tests.queueing import ask_for_lookup, ask_for_report, ask_for_work, backlogs, settled, site, the_backlog
 
 pytestmark = pytest.mark.realtime
 
@@ -45,7 +36,7 @@ def test_who_holds_the_workers_is_blamed_not_who_waits(watch, events):
     assert [(each.site, each.share) for each in backlog.submitters] == [(site(ask_for_lookup), 1.0)]
     assert backlog.depth == backlog.jobs == 100
     assert {holder.site for holder in backlog.holders} == {site(ask_for_report)}
-    assert {holder.target for holder in backlog.holders} == {f"{MODULE}.slow_report"}
+    assert {holder.target for holder in backlog.holders} == {f"{slow_report.__module__}.slow_report"}
 
 
 def test_everyone_who_waits_has_a_share(watch, events):
