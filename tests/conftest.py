@@ -18,11 +18,14 @@ from typing import Any
 import pytest
 
 import loopwatch
+from loopwatch.explain.culprit import OwnCode
 from loopwatch.testing import FakeClock, RecordingReporter
 from tests import executing, state_bench
 from tests.bench import FOREVER, RUN, Watching
+from tests.made_deliveries import Gate, Make, deliveries
 from tests.made_jobs import Setting, setting_up
 from tests.made_logs import Log
+from tests.made_offloads import made_own
 from tests.made_pools import World, made_world
 from tests.stage import Stage, on_stage
 
@@ -314,7 +317,27 @@ def watched_anyio() -> Iterator[Any]:
         yield watched
 
 
+@pytest.fixture
+def own() -> OwnCode:
+    """Tells own code from that of libraries among made-up offloads."""
+    return made_own()
+
+
 # --- what is reported --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def make_delivery() -> Iterator[Make]:
+    """Makes deliveries, which end with the test."""
+    with deliveries() as make:
+        yield make
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    """A reporter that hangs until it is opened, at the latest when the test ends."""
+    with Gate() as gate:
+        yield gate
 
 
 @pytest.fixture
