@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
-from .._compat import namespace
+from .._names import namespace
 from ..facts import Glance, OffloadTally, Origin, RawFrame
 from ..model import Frame, Offload, Verdict
 from .calls import resolve_call
