@@ -16,7 +16,7 @@ from ._version import __version__
 from .errors import AlreadyInstalled, NotInstalled, SelfCheckFailed
 from .explain.backlog import explain_backlog
 from .explain.culprit import OwnCode
-from .explain.offload import essential, judge, site_of, worth_telling
+from .explain.offload import essential, judge, site_of, waited, worth_telling
 from .explain.stall import explain_stall
 from .facts import Congestion, Overrun
 from .model import Coverage, Snapshot
@@ -321,12 +321,13 @@ class Watch:
 
     def _judge_offloads(self) -> None:
         for tally in self._recorder.tallies():
-            if not self._charges.may_grow(tally.origin, tally.run - tally.cpu):
+            lost = waited(tally)
+            if not self._charges.may_grow(tally.origin, lost):
                 continue
             offload = judge(tally, self._own)
             if offload.verdict == "simulated async":
-                self._charges.charge(tally.origin, offload)
-                if worth_telling(offload) and self._charges.first(offload):
+                self._charges.charge(tally.origin, offload, lost)
+                if worth_telling(offload, lost) and self._charges.first(offload):
                     self._delivery.put(offload)
 
     # --- for the user ---

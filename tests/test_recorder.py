@@ -301,6 +301,45 @@ def test_many_short_jobs_are_quick(number: int, run: float, quick: bool) -> None
     assert counts.are_quick() is quick
 
 
+def brief_jobs(counts: Any, number: int, run: float = 0.0005) -> None:
+    for _ in range(number):
+        counts.job(Job(started=100.0, ended=100.0 + run))
+
+
+def test_a_site_whose_jobs_become_long_is_measured_again() -> None:
+    """However many brief ones there were: what is known of those says nothing of these."""
+    counts = Recorder().counts(origin(), "thread", 3)
+    brief_jobs(counts, 20_000)
+    assert counts.are_quick()
+    assert counts.are_quick()  # no jobs, no news
+    brief_jobs(counts, 2, run=0.05)
+    assert not counts.are_quick()
+    brief_jobs(counts, 2)
+    assert counts.are_quick()
+
+
+def test_many_short_jobs_are_measured_now_and_then() -> None:
+    """The first hundred have not to stand for all that come in months."""
+    counts = Recorder().counts(origin(), "thread", 3)
+    found = []
+    for _ in range(48):
+        brief_jobs(counts, 100)
+        found.append(counts.are_quick())
+    assert found.count(False) == 3 and found[0]
+
+
+def test_the_seconds_of_brief_jobs_are_told_apart() -> None:
+    """Those that were over within a millisecond, measured or not."""
+    recorder = Recorder()
+    counts = recorder.counts(origin(), "thread", 3)
+    counts.job(Job(started=100.0, ended=101.0, cpu=0.25))
+    counts.job(Job(started=100.0, ended=100.0 + 2**-11, cpu=2**-12))
+    counts.job(Job(started=100.0, ended=100.0 + 2**-11, cpu=None))
+    found = tally(recorder)
+    assert (found.run, found.cpu, found.cpu_known) == (1 + 2**-10, 0.25 + 2**-12, 1 + 2**-11)
+    assert found.brief == (2**-10, 2**-12, 2**-11)
+
+
 def test_what_was_read_stays_as_it_is() -> None:
     """Counting goes on without changing what somebody holds."""
     recorder = Recorder()

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from ..facts import Glance, OffloadTally, Origin, RawFrame
+from ..facts import BriefJobs, Glance, OffloadTally, Origin, RawFrame
 from ..metrics import JOB_BOUNDS, STALL_BOUNDS
 from ..model import Histogram, SiteStats, Stall
 from .histogram import Counts
@@ -26,6 +26,8 @@ _ORIGINS = 256
 _GLANCES = 128
 _QUICK_JOBS = 100
 _QUICK = 0.001
+_MEASURED_EVERY = 16
+"""Of so many rounds of quick jobs one is measured all the same, so that what is known is of all times."""
 
 _Place = tuple[tuple[RawFrame, ...], str]
 """What makes jobs one offload: the frames that name their site, and their target."""
@@ -101,11 +103,18 @@ class _Sums:
     run: float = 0.0
     cpu: float = 0.0
     cpu_known: float = 0.0
+    brief_run: float = 0.0
+    brief_cpu: float = 0.0
+    brief_known: float = 0.0
     workers: int = 0
     awaited: float = 0.0
     covered: float = 0.0
     glances: Counter[Glance] = field(default_factory=Counter)
     by_executor: dict[str, OriginCounts] = field(default_factory=dict)
+    rounds: int = 0
+    before: tuple[int, float] = (0, 0.0)
+    """Jobs, and the seconds they ran, at the end of the round before."""
+    quick: bool = False
 
     def see(self, glances: list[Glance]) -> None:
         for glance in glances:
@@ -125,6 +134,7 @@ class _Sums:
             awaited=self.awaited,
             covered=self.covered,
             loop_jobs=self.loop_jobs,
+            brief=BriefJobs(self.brief_run, self.brief_cpu, self.brief_known),
         )
 
 
@@ -160,17 +170,31 @@ class OriginCounts:
             sums.run += run
             if job.for_loop:
                 sums.loop_jobs += 1
+            if run < _QUICK:
+                sums.brief_run += run
             if cpu is not None and cpu >= 0:
                 sums.cpu += cpu
                 sums.cpu_known += run
+                if run < _QUICK:
+                    sums.brief_cpu += cpu
+                    sums.brief_known += run
             if job.glances:
                 sums.see(job.glances)
             return wait
 
     def are_quick(self) -> bool:
-        """Whether there are many of its jobs and they are so short that their CPU time is of no interest."""
+        """Whether there are many of its jobs, and those since it was last asked so short that their CPU time is of
+        no interest; now and then it is of interest all the same.
+        """
         sums = self._sums
-        return sums.jobs >= _QUICK_JOBS and sums.run < _QUICK * sums.jobs
+        with self._lock:
+            jobs, run = sums.jobs - sums.before[0], sums.run - sums.before[1]
+            if jobs:
+                sums.before = sums.jobs, sums.run
+                sums.rounds += 1
+                short = sums.jobs >= _QUICK_JOBS and run < _QUICK * jobs
+                sums.quick = short and sums.rounds % _MEASURED_EVERY != 0
+            return sums.quick
 
     def caller(self, awaited: float, covered: float) -> None:
         """Count time of a task that submitted these jobs, and the part of it that they took."""
