@@ -206,9 +206,9 @@ def waited(tally: OffloadTally) -> float:
     return ran - computed if ran > 0 else tally.run
 
 
-def judge(tally: OffloadTally, own: OwnCode) -> Offload:
-    """The verdict on all jobs of one origin so far."""
-    site = name_site(tally.origin, own)
+def judge(tally: OffloadTally, own: OwnCode, site: Site | None = None) -> Offload:
+    """The verdict on all jobs of one origin so far; ``site`` is that of the origin, where it is known already."""
+    site = site or name_site(tally.origin, own)
     looks = _looks(tally)
     verdict, kind = _verdict(tally, looks)
     if verdict == "simulated async" and site.by_framework:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -31,6 +31,8 @@ _MEASURED_EVERY = 16
 
 _Place = tuple[tuple[RawFrame, ...], str]
 """What makes jobs one offload: the frames that name their site, and their target."""
+_TOGETHER: _Place = ((), OTHER)
+"""The place of all jobs that come after the bound."""
 
 
 class Names:
@@ -115,6 +117,10 @@ class _Sums:
     before: tuple[int, float] = (0, 0.0)
     """Jobs, and the seconds they ran, at the end of the round before."""
     quick: bool = False
+    told: OffloadTally | None = None
+    """The tally as it was given out, while it holds."""
+    judged: int = 0
+    """How many of the jobs were there when it was last given out as news."""
 
     def see(self, glances: list[Glance]) -> None:
         for glance in glances:
@@ -122,6 +128,12 @@ class _Sums:
                 self.glances[glance] += 1
 
     def tally(self) -> OffloadTally:
+        """The same object until something new was counted."""
+        if self.told is None:
+            self.told = self._tally()
+        return self.told
+
+    def _tally(self) -> OffloadTally:
         return OffloadTally(
             origin=self.origin,
             jobs=self.jobs,
@@ -165,6 +177,7 @@ class OriginCounts:
             waits.sum += wait
             runs.counts[bisect_left(JOB_BOUNDS, run)] += 1
             runs.sum += run
+            sums.told = None
             sums.jobs += 1
             sums.wait += wait
             sums.run += run
@@ -199,6 +212,7 @@ class OriginCounts:
     def caller(self, awaited: float, covered: float) -> None:
         """Count time of a task that submitted these jobs, and the part of it that they took."""
         with self._lock:
+            self._sums.told = None
             self._sums.awaited += awaited
             self._sums.covered += covered
 
@@ -247,9 +261,10 @@ class Recorder:
             label, executor = self._executor(origin.executor, kind)
             place = (origin.frames, origin.target)
             if place not in self._origins and len(self._origins) >= _ORIGINS:
-                place = ((), OTHER)
+                place = _TOGETHER
             sums = self._origins.setdefault(place, _Sums(Origin(*place, label)))
-            sums.workers = max(sums.workers, workers)
+            if workers > sums.workers:
+                sums.workers, sums.told = workers, None
             counts = sums.by_executor.get(label)
             if counts is None:
                 counts = sums.by_executor[label] = OriginCounts(sums, executor, self._lock)
@@ -280,9 +295,23 @@ class Recorder:
             return {label: counts.freeze() for label, counts in self._executors.items()}
 
     def tallies(self) -> list[OffloadTally]:
-        """The jobs by origin so far, without those that are counted together."""
+        """The jobs by origin so far, without those that are counted together.
+
+        The same object for an origin of which nothing was counted since.
+        """
         with self._lock:
-            return [sums.tally() for place, sums in self._origins.items() if place != ((), OTHER)]
+            return [sums.tally() for sums in self._offloads()]
+
+    def news(self) -> list[OffloadTally]:
+        """Those of the tallies that have jobs which they had not when this was last asked."""
+        with self._lock:
+            found = [sums for sums in self._offloads() if sums.jobs != sums.judged]
+            for sums in found:
+                sums.judged = sums.jobs
+            return [sums.tally() for sums in found]
+
+    def _offloads(self) -> Iterator[_Sums]:
+        return (sums for place, sums in self._origins.items() if place != _TOGETHER)
 
     def site_stats(self) -> tuple[SiteStats, ...]:
         """Seconds lost by site, in the order in which the sites were first seen."""
