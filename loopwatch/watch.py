@@ -39,9 +39,8 @@ from .record.delivery import Delivery
 from .record.recorder import OriginCounts, Recorder
 from .record.snapshot import LoopTotals, executor_stats, gc_histograms
 from .report.exposition import Exposition
-from .report.log import LogReporter
 from .report.notices import Notices
-from .report.spec import resolve_reporter
+from .report.spec import prepare_reporters
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -144,7 +143,7 @@ class Watch:
         self._judged_at = 0.0
         self._installed = False
         self._installs = 1
-        self._exposition = Exposition(settings.prometheus, self._scraped, settings.max_sites, IMPLEMENTATION)
+        self._exposition = Exposition(settings, self._scraped, IMPLEMENTATION)
         self._loops = AsyncioHook(
             settings.threshold, Outlets(self._alarm, self._held, self._faults, lambda state: None)
         )
@@ -163,7 +162,8 @@ class Watch:
             self._drain,
             self._faults.append,
         )
-        self._delivery = Delivery(self._reporters(), settings.queue_size)
+        self._make_reporters = prepare_reporters(settings)
+        self._delivery = Delivery((), settings.queue_size)
         self._begin_counting()
 
     def _begin_counting(self) -> None:
@@ -173,19 +173,11 @@ class Watch:
         self._callers = Callers(OriginCounts.caller)
         self._charges = Charges(self._recorder)
 
-    def _reporters(self) -> list[Callable[[Any], object]]:
-        if self.settings.reporters is None:
-            return [LogReporter(repeat_interval=self.settings.repeat_interval)]
-        return [
-            resolve_reporter(reporter, self.settings) if isinstance(reporter, str) else reporter
-            for reporter in self.settings.reporters
-        ]
-
     # --- in and out ---
 
     def _install(self) -> None:
         try:
-            self._start_threads()
+            self._start(self._sampler)
             self._untold = untold()
             self._loops.install()
             self._executors.install()
@@ -193,6 +185,8 @@ class Watch:
             self._collections.install()
             self._installed = True
             self._exposition.register()
+            self._delivery.reporters = self._make_reporters()  # last: what is refused leaves no file behind
+            self._start(self._delivery)
         except BaseException:
             self._take_out()
             self._sampler.stop()
@@ -203,9 +197,12 @@ class Watch:
         self._notices.begin(__version__, self._coverage())
 
     def _start_threads(self) -> None:
+        self._start(self._sampler)
+        self._start(self._delivery)
+
+    def _start(self, part: Sampler | Delivery) -> None:
         try:
-            self._delivery.start()
-            self._sampler.start()
+            part.start()
         except RuntimeError as refused:  # no thread can be had
             raise SelfCheckFailed("threads", str(refused), "Let the process have two more threads.") from refused
 
