@@ -82,6 +82,9 @@ gil_enabled: Callable[[], bool] = getattr(sys, "_is_gil_enabled", lambda: True)
 """Whether the interpreter has its lock (free-threaded builds of 3.13 and newer may run without)."""
 
 _COLLECTS_AMID_FRAMES = sys.version_info[:2] == (3, 11)
+_COLLECTS_UNDER_A_LOCK = (3, 11) <= sys.version_info < (3, 11, 9)
+_paused: list[None] = []
+"""Has something in it while the collector is paused here, which is so for the whole process."""
 
 
 @contextlib.contextmanager
@@ -96,18 +99,27 @@ def uncollected() -> Iterator[None]:
     if not (_COLLECTS_AMID_FRAMES and gc.isenabled()):
         yield
         return
+    _paused.append(None)
     gc.disable()
     try:
         yield
     finally:
         gc.enable()
+        _paused.clear()
+
+
+def collect_again() -> None:
+    """For the child of a fork: let the collector run where another thread, which the child has not, had paused it."""
+    if _paused:
+        gc.enable()
+        _paused.clear()
 
 
 def stacks() -> dict[int, FrameType]:
     """The current frame of every thread by thread ident (``sys._current_frames``); walk them ``uncollected()``."""
     if not gil_enabled():
         return {}  # the frames of a thread that runs meanwhile may not be walked
-    with uncollected():
+    with uncollected() if _COLLECTS_UNDER_A_LOCK else contextlib.nullcontext():
         return sys._current_frames()
 
 

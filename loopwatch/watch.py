@@ -123,6 +123,7 @@ def _hook_fork() -> None:
 def _after_fork() -> None:
     global _lock
     _lock = threading.RLock()
+    _compat.collect_again()
     if _current is not None:
         _current._after_fork()
 
