@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import functools
 import gc
 import os
 import sys
@@ -16,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from importlib.util import module_from_spec
-from types import CodeType, FrameType, FunctionType, ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 LINUX = sys.platform.startswith("linux")
@@ -83,6 +82,9 @@ gil_enabled: Callable[[], bool] = getattr(sys, "_is_gil_enabled", lambda: True)
 """Whether the interpreter has its lock (free-threaded builds of 3.13 and newer may run without)."""
 
 _COLLECTS_AMID_FRAMES = sys.version_info[:2] == (3, 11)
+_COLLECTS_UNDER_A_LOCK = (3, 11) <= sys.version_info < (3, 11, 9)
+_paused: list[None] = []
+"""Has something in it while the collector is paused here, which is so for the whole process."""
 
 
 @contextlib.contextmanager
@@ -97,18 +99,27 @@ def uncollected() -> Iterator[None]:
     if not (_COLLECTS_AMID_FRAMES and gc.isenabled()):
         yield
         return
+    _paused.append(None)
     gc.disable()
     try:
         yield
     finally:
         gc.enable()
+        _paused.clear()
+
+
+def collect_again() -> None:
+    """For the child of a fork: let the collector run where another thread, which the child has not, had paused it."""
+    if _paused:
+        gc.enable()
+        _paused.clear()
 
 
 def stacks() -> dict[int, FrameType]:
     """The current frame of every thread by thread ident (``sys._current_frames``); walk them ``uncollected()``."""
     if not gil_enabled():
         return {}  # the frames of a thread that runs meanwhile may not be walked
-    with uncollected():
+    with uncollected() if _COLLECTS_UNDER_A_LOCK else contextlib.nullcontext():
         return sys._current_frames()
 
 
@@ -298,103 +309,3 @@ def outcome_of(future: concurrent.futures.Future[Any]) -> str:
     if future._state.startswith("CANCELLED"):
         return "cancelled"
     return "completed" if future._exception is None else "failed"
-
-
-# --- names -------------------------------------------------------------------------------------
-
-
-_NAMES_OF_MODULE = vars(ModuleType)["__dict__"]
-
-
-def namespace(module: object) -> dict[str, Any]:
-    """The names in a module, past any code of its own that would load it first; empty for what is no module."""
-    return (_NAMES_OF_MODULE.__get__(module) or {}) if issubclass(type(module), ModuleType) else {}
-
-
-def code_name(code: CodeType) -> str:
-    """The name that code carries itself: without its class before Python 3.11."""
-    return str(getattr(code, "co_qualname", code.co_name))
-
-
-if sys.version_info >= (3, 11):
-
-    def qualified_name(code: CodeType, module: str) -> str:
-        """``Class.method`` for a code object that runs in ``module``."""
-        return code.co_qualname
-
-else:
-    _found: dict[int, tuple[CodeType, str]] = {}
-
-    def qualified_name(code: CodeType, module: str) -> str:
-        """``Class.method`` for a code object; found by looking through its module's namespace."""
-        known = _found.get(id(code))
-        if known is None or known[0] is not code:
-            if len(_found) >= 2048:
-                _found.clear()
-            known = _found[id(code)] = code, _search(code, module) or code.co_name
-        return known[1]
-
-
-def _search(wanted: CodeType, module: str) -> str | None:
-    """The name of the function whose code is ``wanted``, as it was when the function was made."""
-    for function in _reachable(list(namespace(sys.modules.get(module)).values()), module):
-        code, name = function.__code__, function.__qualname__
-        # A wrapper goes by the name of what it wraps; its own name is found in the function that made it.
-        if code.co_filename != wanted.co_filename or "__wrapped__" in function.__dict__:
-            continue
-        if code is wanted:
-            return name
-        inner = _name_within(code, wanted)
-        if inner is not None:
-            return f"{name}.<locals>.{inner}"
-    return None
-
-
-def _name_within(outer: CodeType, wanted: CodeType) -> str | None:
-    for code in outer.co_consts:
-        if type(code) is not CodeType:
-            continue
-        if code is wanted:
-            return code.co_name
-        inner = _name_within(code, wanted)
-        if inner is not None:
-            is_class = not code.co_flags & 0x1  # CO_OPTIMIZED: only functions have it
-            return f"{code.co_name}.{inner}" if is_class else f"{code.co_name}.<locals>.{inner}"
-    return None
-
-
-def _reachable(values: list[Any], module: str) -> Iterator[FunctionType]:
-    """The functions among some values, in their classes and under their decorators; asks nothing of other objects."""
-    seen: set[int] = set()
-    while values:
-        value = values.pop()
-        kind = type(value)
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        if kind is FunctionType:
-            yield value
-            values.append(value.__dict__.get("__wrapped__"))
-            values += [held for cell in value.__closure__ or () if type(held := _content(cell)) is FunctionType]
-        elif kind is staticmethod or kind is classmethod:
-            values.append(value.__func__)
-        elif kind is property:
-            values += (value.fget, value.fset, value.fdel)
-        elif kind is functools.cached_property:
-            values.append(value.func)
-        elif kind is _LruCache:
-            values.append(value.__dict__.get("__wrapped__"))
-        elif issubclass(kind, type) and _class_module(value) == module:
-            values += list(_class_names(value).values())
-
-
-_LruCache: type = type(functools.lru_cache(lambda: None))
-_class_module = vars(type)["__module__"].__get__
-_class_names = vars(type)["__dict__"].__get__
-
-
-def _content(cell: Any) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # not filled yet
-        return None

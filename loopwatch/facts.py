@@ -140,13 +140,22 @@ class WorkerLook(NamedTuple):
     activity: Activity | None
 
 
+class BriefJobs(NamedTuple):
+    """The part of some jobs' seconds that those took which were over within a millisecond."""
+
+    run: float = 0.0
+    cpu: float = 0.0
+    cpu_known: float = 0.0
+
+
 @dataclass(frozen=True)
 class OffloadTally:
     """The sums of all finished jobs of one origin.
 
     ``glances`` counts what its workers were seen doing. ``awaited`` is how long the submitting tasks
     existed from their first job on; ``covered`` the part of it in which a job of this origin was
-    waiting or running. ``cpu_known`` is the run time of the jobs whose CPU time is in ``cpu``.
+    waiting or running. ``cpu_known`` is the run time of the jobs whose CPU time is in ``cpu``; ``brief`` the part
+    of ``run``, ``cpu`` and ``cpu_known`` that is of brief jobs, of which few are measured where there are many.
     """
 
     origin: Origin
@@ -161,6 +170,7 @@ class OffloadTally:
     covered: float = 0.0
     loop_jobs: int = 0
     """How many of the jobs were submitted on behalf of a running event loop."""
+    brief: BriefJobs = field(default=BriefJobs())
 
 
 class WaitTally(NamedTuple):

@@ -16,8 +16,9 @@ from ._version import __version__
 from .errors import AlreadyInstalled, NotInstalled, SelfCheckFailed
 from .explain.backlog import explain_backlog
 from .explain.culprit import OwnCode
-from .explain.offload import essential, judge, site_of, worth_telling
+from .explain.offload import essential, site_of, waited, worth_telling
 from .explain.stall import explain_stall
+from .explain.verdicts import Verdicts
 from .facts import Congestion, Overrun
 from .model import Coverage, Snapshot
 from .observe.anyio_threads import AnyioHook
@@ -38,9 +39,8 @@ from .record.delivery import Delivery
 from .record.recorder import OriginCounts, Recorder
 from .record.snapshot import LoopTotals, executor_stats, gc_histograms
 from .report.exposition import Exposition
-from .report.log import LogReporter
 from .report.notices import Notices
-from .report.spec import resolve_reporter
+from .report.spec import prepare_reporters
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -123,6 +123,7 @@ def _hook_fork() -> None:
 def _after_fork() -> None:
     global _lock
     _lock = threading.RLock()
+    _compat.collect_again()
     if _current is not None:
         _current._after_fork()
 
@@ -141,10 +142,9 @@ class Watch:
         self._covered: tuple[Coverage, ...] = ()
         self._drain_lock = threading.RLock()
         self._judged_at = 0.0
-        self._unjudged = False
         self._installed = False
         self._installs = 1
-        self._exposition = Exposition(settings.prometheus, self.snapshot, settings.max_sites, IMPLEMENTATION)
+        self._exposition = Exposition(settings, self._scraped, IMPLEMENTATION)
         self._loops = AsyncioHook(
             settings.threshold, Outlets(self._alarm, self._held, self._faults, lambda state: None)
         )
@@ -163,29 +163,22 @@ class Watch:
             self._drain,
             self._faults.append,
         )
-        self._delivery = Delivery(self._reporters(), settings.queue_size)
+        self._make_reporters = prepare_reporters(settings)
+        self._delivery = Delivery((), settings.queue_size)
         self._begin_counting()
 
     def _begin_counting(self) -> None:
-        self._recorder = Recorder()
+        self._recorder, self._verdicts = Recorder(), Verdicts(self._own)
         self._totals = LoopTotals()
         self._loops.on_retired = self._totals.retire
         self._callers = Callers(OriginCounts.caller)
         self._charges = Charges(self._recorder)
 
-    def _reporters(self) -> list[Callable[[Any], object]]:
-        if self.settings.reporters is None:
-            return [LogReporter(repeat_interval=self.settings.repeat_interval)]
-        return [
-            resolve_reporter(reporter, self.settings) if isinstance(reporter, str) else reporter
-            for reporter in self.settings.reporters
-        ]
-
     # --- in and out ---
 
     def _install(self) -> None:
         try:
-            self._start_threads()
+            self._start(self._sampler)
             self._untold = untold()
             self._loops.install()
             self._executors.install()
@@ -193,6 +186,8 @@ class Watch:
             self._collections.install()
             self._installed = True
             self._exposition.register()
+            self._delivery.reporters = self._make_reporters()  # last: what is refused leaves no file behind
+            self._start(self._delivery)
         except BaseException:
             self._take_out()
             self._sampler.stop()
@@ -203,9 +198,12 @@ class Watch:
         self._notices.begin(__version__, self._coverage())
 
     def _start_threads(self) -> None:
+        self._start(self._sampler)
+        self._start(self._delivery)
+
+    def _start(self, part: Sampler | Delivery) -> None:
         try:
-            self._delivery.start()
-            self._sampler.start()
+            part.start()
         except RuntimeError as refused:  # no thread can be had
             raise SelfCheckFailed("threads", str(refused), "Let the process have two more threads.") from refused
 
@@ -281,13 +279,11 @@ class Watch:
     def _drain(self, judge: bool = False) -> None:
         with self._drain_lock:
             self._anyio.refresh()
-            jobs = self._executors.ended()
-            self._count(jobs)
+            self._count(self._executors.ended())
             now = _compat.clocks.monotonic()
             self._callers.look(now)
-            self._unjudged = self._unjudged or bool(jobs)
-            if self._unjudged and (judge or now - self._judged_at >= _JUDGE_EVERY):
-                self._judged_at, self._unjudged = now, False
+            if judge or now - self._judged_at >= _JUDGE_EVERY:
+                self._judged_at = now
                 self._judge_offloads()
         # With no lock held: what handles the log is the application's.
         while self._faults:
@@ -320,13 +316,14 @@ class Watch:
         return counts
 
     def _judge_offloads(self) -> None:
-        for tally in self._recorder.tallies():
-            if not self._charges.may_grow(tally.origin, tally.run - tally.cpu):
+        for tally in self._recorder.news():
+            lost = waited(tally)
+            if not self._charges.may_grow(tally.origin, lost):
                 continue
-            offload = judge(tally, self._own)
+            offload = self._verdicts.of(tally)
             if offload.verdict == "simulated async":
-                self._charges.charge(tally.origin, offload)
-                if worth_telling(offload) and self._charges.first(offload):
+                self._charges.charge(tally.origin, offload, lost)
+                if worth_telling(offload, lost) and self._charges.first(offload):
                     self._delivery.put(offload)
 
     # --- for the user ---
@@ -345,13 +342,20 @@ class Watch:
 
     def snapshot(self) -> Snapshot:
         """The immutable numbers so far. From any thread; never waits for a loop."""
+        return self._numbers(offloads=True)
+
+    def _scraped(self) -> Snapshot:
+        """The same without the offloads, which no metric reads: to judge them takes longer than all the rest."""
+        return self._numbers(offloads=False)
+
+    def _numbers(self, offloads: bool) -> Snapshot:
         if self._installed:
             self._drain()
         now, states = _compat.clocks.monotonic(), list(self._loops.states.values())
         return Snapshot(
             loops=self._totals.stats(states, now, self._recorder, self._sampler.stalled, task_counts()),
             executors=executor_stats(self._recorder, list(self._executors.pools), self._pools.saturated, now),
-            offloads=tuple(judge(tally, self._own) for tally in self._recorder.tallies()),
+            offloads=tuple(map(self._verdicts.of, self._recorder.tallies() if offloads else ())),
             sites=self._recorder.site_stats(),
             coverage=self._coverage(),
             gc_pauses=gc_histograms(self._collections.counts, self._collections.sums),

@@ -14,7 +14,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "loopwatch"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-BASE = {"_compat", "_version", "errors", "facts", "metrics", "model", "settings"}
+BASE = {"_compat", "_names", "_version", "errors", "facts", "metrics", "model", "settings"}
 """The words everyone shares; they know only one another."""
 ROOMS = {"explain", "observe", "record", "report"}
 

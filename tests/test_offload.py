@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from loopwatch.explain.culprit import OwnCode
-from loopwatch.explain.offload import judge, worth_telling
-from loopwatch.facts import Glance, OffloadTally, Origin, RawFrame
+from loopwatch.explain.offload import judge, waited, worth_telling
+from loopwatch.facts import BriefJobs, Glance, OffloadTally, Origin, RawFrame
 from tests.made_offloads import (
     CALLER,
     CARRIERS,
@@ -96,6 +96,23 @@ def test_short_jobs_stand_for_those_that_were_not_measured():
     unknown = judge(tally(glance("network"), cpu=0.0, cpu_known=0.0), OwnCode())
     assert unknown.cpu_seconds is None and "cpu_share" not in unknown.evidence
     assert unknown.verdict == "simulated async"
+
+
+def test_brief_jobs_do_not_stand_for_long_ones():
+    """Of 20,000 jobs that compute for 0.4 of their 0.5 ms a few were measured, of sixty that sleep each: 5 s waited."""
+    brief = BriefJobs(run=10.0, cpu=0.04, cpu_known=0.05)
+    facts = tally(glance("sleep"), jobs=20060, run=13.0, cpu=0.05, cpu_known=3.05, brief=brief)
+    offload = judge(facts, OwnCode())
+    assert offload.cpu_seconds == pytest.approx(8.01) and offload.evidence["cpu_share"] == pytest.approx(0.6162)
+    assert waited(facts) == pytest.approx(4.99)
+
+
+def test_nobody_is_charged_for_jobs_that_were_not_measured():
+    """Long jobs of which none was measured may have computed all the time, whatever the brief ones did."""
+    facts = tally(glance("network"), run=13.0, cpu=0.01, cpu_known=0.05, brief=BriefJobs(10.0, 0.01, 0.05))
+    assert waited(facts) == pytest.approx(8.0)
+    assert judge(facts, OwnCode()).cpu_seconds == pytest.approx(2.6)
+    assert waited(tally(glance("network"), cpu=0.0, cpu_known=0.0)) == 2.0  # without a clock the looks are all there is
 
 
 @pytest.mark.parametrize(
@@ -232,7 +249,8 @@ def test_the_share_is_known_only_where_a_caller_was_followed(own):
 )
 def test_only_what_costs_is_worth_telling(numbers, expected):
     """Ten jobs and a second of waiting; a few calls at start-up are no disease."""
-    assert worth_telling(judge(tally(glance("network"), **numbers), OwnCode())) is expected
+    facts = tally(glance("network"), **numbers)
+    assert worth_telling(judge(facts, OwnCode()), waited(facts)) is expected
 
 
 def test_any_facts_can_be_judged(own):

@@ -5,38 +5,17 @@ from __future__ import annotations
 import sys
 import threading
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loopwatch.facts import Glance, OffloadTally, Origin, RawFrame
+from loopwatch.facts import Glance, OffloadTally
 from loopwatch.metrics import JOB_BOUNDS, STALL_BOUNDS
 from loopwatch.model import Frame, SiteStats, Stall
 from loopwatch.record.recorder import Names, Recorder
-
-
-@dataclass
-class Job:
-    """A finished job, made up."""
-
-    submitted: float = 100.0
-    started: float | None = 100.25
-    ended: float | None = 101.0
-    cpu: float | None = 0.5
-    outcome: str = "completed"
-    for_loop: bool = True
-    glances: list[Glance] | None = None
-
-
-def line(number: int) -> RawFrame:
-    return RawFrame(line.__code__, number, "shop.db")
-
-
-def origin(number: int = 0, executor: str = "database", target: str = "shop.db.send") -> Origin:
-    return Origin((line(number),), target, executor)
+from tests.made_counts import Job, line, origin, tally
 
 
 def stall(**changes: Any) -> Stall:
@@ -46,11 +25,6 @@ def stall(**changes: Any) -> Stall:
         "cause": "cpu", "culprit": culprit,
     }  # fmt: skip
     return Stall(**{**given, **changes})
-
-
-def tally(recorder: Recorder) -> OffloadTally:
-    (found,) = recorder.tallies()
-    return found
 
 
 # --- names ---
@@ -168,16 +142,6 @@ def test_a_job_that_no_worker_took_has_only_an_outcome() -> None:
     assert tally(recorder).jobs == 0
 
 
-def test_jobs_without_a_cpu_clock_do_not_dilute_the_others() -> None:
-    """CPU time is known of a part of the run time, and that part is told."""
-    recorder = Recorder()
-    counts = recorder.counts(origin(), "thread", 3)
-    for cpu in (0.5, None, -0.001):  # a clock that was read in two threads
-        counts.job(Job(cpu=cpu, for_loop=False))
-    found = tally(recorder)
-    assert (found.run, found.cpu, found.cpu_known, found.loop_jobs) == (2.25, 0.5, 0.75, 0)
-
-
 def test_times_that_were_read_in_the_wrong_order_are_none() -> None:
     """Workers write while others read: no wait and no run is less than nothing."""
     recorder = Recorder()
@@ -267,38 +231,6 @@ def test_equal_origins_share_their_counts() -> None:
     assert recorder.counts(origin(1), "thread", 3) is not first
     assert recorder.counts(origin(executor="mail"), "thread", 3) is not first
     assert recorder.tallies()[0].workers == 5
-
-
-def test_glances_are_counted_up_to_a_number_of_kinds() -> None:
-    """What a worker was seen doing is kept by kind; the kinds that come too late are not."""
-    recorder = Recorder()
-    counts = recorder.counts(origin(), "thread", 3)
-    for number in range(300):
-        counts.job(Job(glances=[Glance("network", line(number), ("shop",))]))
-    counts.job(Job(glances=[Glance("network", line(0), ("shop",))] * 2))
-    seen = tally(recorder).glances
-    assert len(seen) == 128
-    assert seen[Glance("network", line(0), ("shop",))] == 3
-
-
-def test_callers_time_is_added_up() -> None:
-    """How long the submitting tasks took, and the part of it in which these jobs were under way."""
-    recorder = Recorder()
-    counts = recorder.counts(origin(), "thread", 3)
-    counts.caller(2.0, 1.5)
-    counts.caller(1.0, 0.0)
-    assert (tally(recorder).awaited, tally(recorder).covered) == (3.0, 1.5)
-
-
-@pytest.mark.parametrize(
-    ("number", "run", "quick"), [(99, 0.0005, False), (100, 0.0005, True), (100, 0.0015, False), (5000, 0.0005, True)]
-)
-def test_many_short_jobs_are_quick(number: int, run: float, quick: bool) -> None:
-    """From a hundred jobs of less than a millisecond on, their CPU time is not worth a clock."""
-    counts = Recorder().counts(origin(), "thread", 3)
-    for _ in range(number):
-        counts.job(Job(started=100.0, ended=100.0 + run))
-    assert counts.are_quick() is quick
 
 
 def test_what_was_read_stays_as_it_is() -> None:

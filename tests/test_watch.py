@@ -78,14 +78,72 @@ def test_a_hook_that_does_not_take_installs_nothing(monkeypatch):
 
 @pytest.mark.needs("prometheus_client")
 def test_a_registry_that_refuses_installs_nothing():
-    """When the metric names are taken already, install() raises, and no thread is left."""
+    """When the metric names are taken already, install() says so as of any other setting, and no thread is left."""
     from prometheus_client import CollectorRegistry, Counter
 
     registry = CollectorRegistry()
     Counter("loopwatch_events_dropped", "someone else's", registry=registry)
-    with pytest.raises(ValueError, match="loopwatch_events_dropped"):
+    with pytest.raises(loopwatch.SettingsError, match="loopwatch_events_dropped") as caught:
         loopwatch.install(prometheus=registry)
+    assert (caught.value.setting, caught.value.value) == ("prometheus", registry)
+    assert isinstance(caught.value.__cause__, ValueError)
     assert loopwatch.current() is None
+
+
+@pytest.mark.needs("prometheus_client")
+def test_a_registry_that_the_environment_chose_is_named_by_its_variable(monkeypatch):
+    """Whoever reads the error finds the setting where it stands."""
+    from prometheus_client import REGISTRY, Counter
+
+    taken = Counter("loopwatch_events_dropped", "someone else's")
+    monkeypatch.setenv("LOOPWATCH_PROMETHEUS", "true")
+    try:
+        with pytest.raises(loopwatch.SettingsError, match="LOOPWATCH_PROMETHEUS is True") as caught:
+            loopwatch.install(reporters=[])
+        assert caught.value.setting == "LOOPWATCH_PROMETHEUS"
+    finally:
+        REGISTRY.unregister(taken)
+
+
+class Refusing:
+    """A registry that takes nothing."""
+
+    def register(self, collector):
+        raise ValueError("not today")
+
+    unregister = collect = register
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"more": "no.such.module:send"},
+        pytest.param({"prometheus": Refusing()}, marks=pytest.mark.needs("prometheus_client")),
+    ],
+    ids=["reporter", "registry"],
+)
+def test_a_refused_install_leaves_no_file(wrong, tmp_path):
+    """Files are opened when all else is in place: whatever is refused, there is neither a file nor its lock."""
+    given = {"prometheus": False, **wrong}
+    reporters = [f"jsonl:{tmp_path / 'events.jsonl'}", given.pop("more", "log")]
+    with pytest.raises(loopwatch.SettingsError):
+        loopwatch.install(reporters=reporters, **given)
+    assert list(tmp_path.iterdir()) == []
+    assert loopwatch.current() is None
+
+
+def test_no_event_is_lost_between_the_hooks_and_the_reporters(events, monkeypatch):
+    """What is seen while install() is not done yet reaches the reporters all the same."""
+    make = loopwatch.watch.Watch._install
+
+    def install(self):
+        self._delivery.put("early")
+        make(self)
+
+    monkeypatch.setattr(loopwatch.watch.Watch, "_install", install)
+    with loopwatch.install(reporters=[events], prometheus=False) as watch:
+        assert watch.flush(10)
+    assert events.events == ["early"]
 
 
 def test_uninstall_is_idempotent(events):

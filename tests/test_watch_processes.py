@@ -47,6 +47,42 @@ def test_a_forked_child_is_watched_from_zero_and_the_parent_goes_on():
     assert done.returncode == 0
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no fork")
+def test_a_child_collects_although_its_parent_was_looking_at_stacks():
+    """The collector, paused for a look that nobody ends in the child, runs again; one that was off stays off."""
+    done = run(
+        """
+        import gc, os, threading, warnings, loopwatch
+        from loopwatch import _compat
+        warnings.simplefilter("ignore", DeprecationWarning)  # 3.12+: fork while another thread runs
+        _compat._COLLECTS_AMID_FRAMES = True  # as on Python 3.11
+        with loopwatch.install(reporters=[], prometheus=False):
+            pass
+        def collects_in_a_child():
+            child = os.fork()
+            if child == 0:
+                os._exit(7 if gc.isenabled() else 8)
+            return {7: True, 8: False}[os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])]
+        def look():
+            with _compat.uncollected():
+                looking.set()
+                go_on.wait(30)
+        for enabled in (True, False):
+            (gc.enable if enabled else gc.disable)()
+            looking, go_on = threading.Event(), threading.Event()
+            thread = threading.Thread(target=look)
+            thread.start()
+            looking.wait(30)
+            meanwhile = gc.isenabled(), collects_in_a_child()
+            go_on.set()
+            thread.join()
+            print(enabled, *meanwhile, gc.isenabled(), collects_in_a_child())
+        """
+    )
+    assert done.stdout.splitlines() == ["True False True True True", "False False False False False"], done.stderr
+    assert done.returncode == 0
+
+
 @pytest.mark.skipif(os.name != "posix", reason="the signal is POSIX")
 def test_ctrl_c_ends_a_watched_program_as_it_would_end_without():
     """KeyboardInterrupt travels through our frames; no traceback of ours, no hang."""

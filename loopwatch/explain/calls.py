@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import NamedTuple
 
-from .._compat import namespace
+from .._names import namespace
 
 _LONGEST = 12
 """Links followed in a chain such as ``a.b().c``; a longer one is no name any more."""

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from types import CodeType
 from typing import Literal, NamedTuple
 
-from .._compat import namespace, qualified_name
+from .._names import namespace, qualified_name
 from ..facts import RawFrame
 from ..model import Frame
 

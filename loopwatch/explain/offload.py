@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
-from .._compat import namespace
+from .._names import namespace
 from ..facts import Glance, OffloadTally, Origin, RawFrame
 from ..model import Frame, Offload, Verdict
 from .calls import resolve_call
@@ -24,6 +24,8 @@ _MAY_COMPUTE = 0.2
 _IDLE = 0.01
 _BRIEF = 0.001
 _HALF = 0.5
+_NOISE = 1e-9
+"""What is left of a difference of sums that are equal."""
 
 _CARRIERS = (
     "asyncio", "concurrent.futures", "anyio", "asgiref", "starlette.concurrency", "fastapi.concurrency", "uvloop",
@@ -178,14 +180,41 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def judge(tally: OffloadTally, own: OwnCode) -> Offload:
-    """The verdict on all jobs of one origin so far."""
-    site = name_site(tally.origin, own)
+def _measured(tally: OffloadTally) -> tuple[float, float]:
+    """The seconds of which it is known how much was computed, and how much that is.
+
+    Brief jobs stand for brief ones and the others for the others: where there are many brief ones few of
+    them are measured, and those that wait are seldom brief.
+    """
+    brief, ran, computed = tally.brief, 0.0, 0.0
+    others = (tally.run - brief.run, tally.cpu - brief.cpu, tally.cpu_known - brief.cpu_known)
+    for run, cpu, known in (brief, others):
+        if run > 0 and known > _NOISE * run:
+            ran += run
+            computed += run * min(1.0, max(0.0, cpu) / known)
+    return ran, computed
+
+
+def _cpu_share(tally: OffloadTally) -> float | None:
+    ran, computed = _measured(tally)
+    return computed / ran if ran > 0 else None
+
+
+def waited(tally: OffloadTally) -> float:
+    """The seconds that workers are known to have waited; all that they ran where nothing could be measured."""
+    ran, computed = _measured(tally)
+    return ran - computed if ran > 0 else tally.run
+
+
+def judge(tally: OffloadTally, own: OwnCode, site: Site | None = None) -> Offload:
+    """The verdict on all jobs of one origin so far; ``site`` is that of the origin, where it is known already."""
+    site = site or name_site(tally.origin, own)
     looks = _looks(tally)
     verdict, kind = _verdict(tally, looks)
     if verdict == "simulated async" and site.by_framework:
         verdict = "offload"  # a plain function that says what it is: nobody took it for async
     call = _most_seen_call(looks, kind)
+    share = _cpu_share(tally)
     # Whose code was at work while the jobs did what they mostly do.
     packages = {name for look in looks if look.kind == kind for name in look.packages}
     if native_client(packages) is None:  # a client in C has no frames
@@ -197,28 +226,28 @@ def judge(tally: OffloadTally, own: OwnCode) -> Offload:
         jobs=tally.jobs,
         wait_seconds=tally.wait,
         run_seconds=tally.run,
-        # Where many short jobs were not measured one by one, what is known stands for all.
-        cpu_seconds=tally.run * min(1.0, tally.cpu / tally.cpu_known) if tally.cpu_known > 0 else None,
+        # Where not all jobs were measured one by one, what is known stands for all.
+        cpu_seconds=tally.run * share if share is not None else None,
         verdict=verdict,
         cause="wait" if verdict == "simulated async" else "unknown",
         share=min(1.0, tally.covered / tally.awaited) if tally.awaited > 0 else None,
         wrapper=site.wrapper,
         caller=site.caller,
         workers=tally.workers,
-        evidence=_evidence(tally, kind, call),
+        evidence=_evidence(tally, share, kind, call),
         remedy=offload_remedy(verdict, packages, tally.workers, kind, call)
         if not site.by_framework
         else framework_remedy(packages, tally.workers, kind),
     )
 
 
-def _evidence(tally: OffloadTally, kind: str, call: str | None) -> dict[str, Any]:
+def _evidence(tally: OffloadTally, share: float | None, kind: str, call: str | None) -> dict[str, Any]:
     seen: Counter[str] = Counter()
     for glance, count in tally.glances.items():
         seen[glance.activity] += count
     found: dict[str, Any] = {"seen": dict(seen), "loop_jobs": tally.loop_jobs}
-    if tally.cpu_known > 0:
-        found["cpu_share"] = round(min(1.0, tally.cpu / tally.cpu_known), 4)
+    if share is not None:
+        found["cpu_share"] = round(share, 4)
     if kind and kind != "cpu":
         found["waited_for"] = kind
     if call:
@@ -229,7 +258,7 @@ def _evidence(tally: OffloadTally, kind: str, call: str | None) -> dict[str, Any
 def _verdict(tally: OffloadTally, looks: list[_Look]) -> tuple[Verdict, str]:
     """The verdict, and what was mostly seen: ``cpu``, or what was waited for."""
     target = tally.origin.target
-    share = tally.cpu / tally.cpu_known if tally.cpu_known > 0 else None
+    share = _cpu_share(tally)
     kinds: Counter[str] = Counter()
     for look in looks:
         kinds[look.kind] += look.times
@@ -313,7 +342,6 @@ def _most_seen_call(looks: list[_Look], kind: str) -> str | None:
     return calls.most_common(1)[0][0] if calls else None
 
 
-def worth_telling(offload: Offload) -> bool:
+def worth_telling(offload: Offload, waited: float) -> bool:
     """Whether there is enough evidence to tell it to reporters: a few calls at start-up are no disease."""
-    waited = offload.run_seconds - (offload.cpu_seconds or 0.0)
     return offload.verdict == "simulated async" and offload.jobs >= _TELL_JOBS and waited >= _TELL_SECONDS

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import NamedTuple
 
-from .._compat import code_name
+from .._names import code_name
 from ..facts import UNKNOWN_CALLBACK, Overrun, RawFrame
 from ..model import Contributor, StackShare, Stall
 from .calls import resolve_call

@@ -16,7 +16,7 @@ from functools import partial
 from types import FrameType, FunctionType, GeneratorType, MethodType
 from typing import Any, NamedTuple
 
-from .. import _compat
+from .._names import qualified_name
 from .executors import ExecutorHook
 from .jobs import NOBODY, Lane
 from .limiters import LimiterPool, ThreadJob
@@ -237,7 +237,7 @@ class AnyioHook:
         # A task may be nothing but the call; what is below it then is its loop, which is no place.
         if frame is not None and id(frame.f_code) not in self.executors.until and _package(_module(frame)) != "asyncio":
             module = _module(frame)
-            name = f"anyio:{module}.{_compat.qualified_name(frame.f_code, module)}"
+            name = f"anyio:{module}.{qualified_name(frame.f_code, module)}"
             if name in self._lanes or len(self._lanes) < _NAMES:
                 return name
         return f"anyio:{NOBODY}"

@@ -21,7 +21,7 @@ from types import (
 )
 from typing import Any
 
-from .._compat import code_name
+from .._names import code_name
 from ..facts import ContributorFacts, HandleFacts
 
 # From where it is made, since others put their own in place of asyncio.Task; the accelerator may be missing.

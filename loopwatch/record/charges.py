@@ -22,9 +22,8 @@ class Charges:
         """Whether its workers waited more than has been charged: otherwise it need not be judged again."""
         return waited > self._charged.get(origin, 0.0)
 
-    def charge(self, origin: Any, offload: Offload) -> None:
-        """Charge what is new; all of it when the verdict comes late."""
-        waited = offload.run_seconds - (offload.cpu_seconds or 0.0)
+    def charge(self, origin: Any, offload: Offload, waited: float) -> None:
+        """Charge what is new of the seconds that its workers waited so far; all of it when the verdict comes late."""
         more = waited - self._charged.get(origin, 0.0)
         if more > 0:
             self._charged[origin] = waited

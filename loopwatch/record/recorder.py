@@ -10,11 +10,11 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from ..facts import Glance, OffloadTally, Origin, RawFrame
+from ..facts import BriefJobs, Glance, OffloadTally, Origin, RawFrame
 from ..metrics import JOB_BOUNDS, STALL_BOUNDS
 from ..model import Histogram, SiteStats, Stall
 from .histogram import Counts
@@ -26,9 +26,13 @@ _ORIGINS = 256
 _GLANCES = 128
 _QUICK_JOBS = 100
 _QUICK = 0.001
+_MEASURED_EVERY = 16
+"""Of so many rounds of quick jobs one is measured all the same, so that what is known is of all times."""
 
 _Place = tuple[tuple[RawFrame, ...], str]
 """What makes jobs one offload: the frames that name their site, and their target."""
+_TOGETHER: _Place = ((), OTHER)
+"""The place of all jobs that come after the bound."""
 
 
 class Names:
@@ -101,11 +105,22 @@ class _Sums:
     run: float = 0.0
     cpu: float = 0.0
     cpu_known: float = 0.0
+    brief_run: float = 0.0
+    brief_cpu: float = 0.0
+    brief_known: float = 0.0
     workers: int = 0
     awaited: float = 0.0
     covered: float = 0.0
     glances: Counter[Glance] = field(default_factory=Counter)
     by_executor: dict[str, OriginCounts] = field(default_factory=dict)
+    rounds: int = 0
+    before: tuple[int, float] = (0, 0.0)
+    """Jobs, and the seconds they ran, at the end of the round before."""
+    quick: bool = False
+    told: OffloadTally | None = None
+    """The tally as it was given out, while it holds."""
+    judged: int = 0
+    """How many of the jobs were there when it was last given out as news."""
 
     def see(self, glances: list[Glance]) -> None:
         for glance in glances:
@@ -113,6 +128,12 @@ class _Sums:
                 self.glances[glance] += 1
 
     def tally(self) -> OffloadTally:
+        """The same object until something new was counted."""
+        if self.told is None:
+            self.told = self._tally()
+        return self.told
+
+    def _tally(self) -> OffloadTally:
         return OffloadTally(
             origin=self.origin,
             jobs=self.jobs,
@@ -125,6 +146,7 @@ class _Sums:
             awaited=self.awaited,
             covered=self.covered,
             loop_jobs=self.loop_jobs,
+            brief=BriefJobs(self.brief_run, self.brief_cpu, self.brief_known),
         )
 
 
@@ -155,26 +177,42 @@ class OriginCounts:
             waits.sum += wait
             runs.counts[bisect_left(JOB_BOUNDS, run)] += 1
             runs.sum += run
+            sums.told = None
             sums.jobs += 1
             sums.wait += wait
             sums.run += run
             if job.for_loop:
                 sums.loop_jobs += 1
+            if run < _QUICK:
+                sums.brief_run += run
             if cpu is not None and cpu >= 0:
                 sums.cpu += cpu
                 sums.cpu_known += run
+                if run < _QUICK:
+                    sums.brief_cpu += cpu
+                    sums.brief_known += run
             if job.glances:
                 sums.see(job.glances)
             return wait
 
     def are_quick(self) -> bool:
-        """Whether there are many of its jobs and they are so short that their CPU time is of no interest."""
+        """Whether there are many of its jobs, and those since it was last asked so short that their CPU time is of
+        no interest; now and then it is of interest all the same.
+        """
         sums = self._sums
-        return sums.jobs >= _QUICK_JOBS and sums.run < _QUICK * sums.jobs
+        with self._lock:
+            jobs, run = sums.jobs - sums.before[0], sums.run - sums.before[1]
+            if jobs:
+                sums.before = sums.jobs, sums.run
+                sums.rounds += 1
+                short = sums.jobs >= _QUICK_JOBS and run < _QUICK * jobs
+                sums.quick = short and sums.rounds % _MEASURED_EVERY != 0
+            return sums.quick
 
     def caller(self, awaited: float, covered: float) -> None:
         """Count time of a task that submitted these jobs, and the part of it that they took."""
         with self._lock:
+            self._sums.told = None
             self._sums.awaited += awaited
             self._sums.covered += covered
 
@@ -223,9 +261,10 @@ class Recorder:
             label, executor = self._executor(origin.executor, kind)
             place = (origin.frames, origin.target)
             if place not in self._origins and len(self._origins) >= _ORIGINS:
-                place = ((), OTHER)
+                place = _TOGETHER
             sums = self._origins.setdefault(place, _Sums(Origin(*place, label)))
-            sums.workers = max(sums.workers, workers)
+            if workers > sums.workers:
+                sums.workers, sums.told = workers, None
             counts = sums.by_executor.get(label)
             if counts is None:
                 counts = sums.by_executor[label] = OriginCounts(sums, executor, self._lock)
@@ -256,9 +295,23 @@ class Recorder:
             return {label: counts.freeze() for label, counts in self._executors.items()}
 
     def tallies(self) -> list[OffloadTally]:
-        """The jobs by origin so far, without those that are counted together."""
+        """The jobs by origin so far, without those that are counted together.
+
+        The same object for an origin of which nothing was counted since.
+        """
         with self._lock:
-            return [sums.tally() for place, sums in self._origins.items() if place != ((), OTHER)]
+            return [sums.tally() for sums in self._offloads()]
+
+    def news(self) -> list[OffloadTally]:
+        """Those of the tallies that have jobs which they had not when this was last asked."""
+        with self._lock:
+            found = [sums for sums in self._offloads() if sums.jobs != sums.judged]
+            for sums in found:
+                sums.judged = sums.jobs
+            return [sums.tally() for sums in found]
+
+    def _offloads(self) -> Iterator[_Sums]:
+        return (sums for place, sums in self._origins.items() if place != _TOGETHER)
 
     def site_stats(self) -> tuple[SiteStats, ...]:
         """Seconds lost by site, in the order in which the sites were first seen."""

@@ -5,28 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..errors import MissingExtra
+from ..errors import MissingExtra, SettingsError
 from ..model import Snapshot
+from ..settings import Settings
 
 if TYPE_CHECKING:
     from .prometheus import MetricsServer
 
 
 class Exposition:
-    """The collector of one watch. ``wanted`` is the setting ``prometheus``.
+    """The collector of one watch, where its setting ``prometheus`` wants it.
 
     Raises :class:`MissingExtra` where it asks for a registry and ``prometheus_client`` is not installed.
     """
 
-    def __init__(self, wanted: Any, snapshot: Callable[[], Snapshot], max_sites: int, steps: str) -> None:
+    def __init__(self, settings: Settings, snapshot: Callable[[], Snapshot], steps: str) -> None:
+        self._settings = settings
         self._snapshot = snapshot
-        self._max_sites = max_sites
         self._steps = steps
         self._registry: Any = None
         self._collector: Any = None
         self._servers: list[MetricsServer] = []
-        if wanted is not False:
-            self._choose(wanted)
+        if settings.prometheus is not False:
+            self._choose(settings.prometheus)
 
     def _choose(self, wanted: Any) -> None:
         try:
@@ -40,14 +41,20 @@ class Exposition:
     def _make(self) -> Any:
         from .prometheus import make_collector
 
-        return make_collector(self._snapshot, self._max_sites, self._steps)
+        return make_collector(self._snapshot, self._settings.max_sites, self._steps)
 
     def register(self) -> None:
-        """Have the chosen registry, if any, scrape the watch. Raises ValueError where its names are taken."""
-        if self._registry is not None:
-            collector = self._make()
+        """Have the chosen registry, if any, scrape the watch. Raises SettingsError where it refuses to."""
+        if self._registry is None:
+            return
+        collector = self._make()
+        try:
             self._registry.register(collector)
-            self._collector = collector
+        except ValueError as refused:
+            setting, allowed = self._settings.named("prometheus"), "a registry that takes the metrics of loopwatch"
+            reason = f"This one will not do: {refused}."
+            raise SettingsError(setting, self._settings.prometheus, allowed, reason) from refused
+        self._collector = collector
 
     def close(self) -> None:
         """Leave the registry, and end the servers."""

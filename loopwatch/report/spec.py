@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from functools import reduce
+from collections.abc import Callable
+from functools import partial, reduce
 
 from ..errors import SettingsError
 from ..settings import Reporter, Settings, check_reporter
@@ -11,11 +12,31 @@ from .jsonl import JsonLinesReporter
 from .log import LogReporter
 
 
+def prepare_reporters(settings: Settings) -> Callable[[], list[Reporter]]:
+    """What makes the chosen reporters; all of them are found here, and their files are opened when it is called.
+
+    So a reporter that does not exist, or an install that is refused for another reason, leaves no file behind.
+    Raises :class:`SettingsError`, here or there.
+    """
+    chosen = ("log",) if settings.reporters is None else settings.reporters
+    makers = [_maker(reporter, settings) for reporter in chosen]
+    return lambda: [make() for make in makers]
+
+
+def _maker(reporter: Reporter | str, settings: Settings) -> Callable[[], Reporter]:
+    if isinstance(reporter, str):
+        if reporter.startswith("jsonl:"):
+            return partial(resolve_reporter, reporter, settings)
+        reporter = resolve_reporter(reporter, settings)
+    found: Reporter = reporter
+    return lambda: found
+
+
 def resolve_reporter(spec: str, settings: Settings) -> Reporter:
     """The reporter that ``spec`` names, ready to be called.
 
     Imports the user's module for ``package.module:callable`` and opens the file for ``jsonl:PATH``.
-    Raises :class:`SettingsError` where that fails; meant for ``install()``, in any thread.
+    Raises :class:`SettingsError` where that fails; in any thread.
     """
     if spec == "log":
         return LogReporter(repeat_interval=settings.repeat_interval)

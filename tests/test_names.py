@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from loopwatch import _compat
-from loopwatch._compat import namespace, qualified_name
+from loopwatch import _names
+from loopwatch._names import namespace, qualified_name
 
 SHAPES = """
 import asyncio
@@ -225,7 +225,7 @@ def test_what_is_remembered_is_bounded() -> None:
     """Where names must be searched, the answers are kept for a bounded number of functions."""
     for number in range(2100):
         qualified_name(compile(f"{number}", "<x>", "exec"), "there is no such module")
-    assert len(getattr(_compat, "_found", ())) <= 2048
+    assert len(_names._found) <= 2048
 
 
 def test_the_names_of_a_module_are_read_without_it() -> None:
