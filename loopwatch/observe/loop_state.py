@@ -203,7 +203,7 @@ class LoopState(LoopClock):
             self.outlets.faults.append(error)
 
 
-_MARK: Any = vars(Stopwatch)["mark"]
+_MARK: Any = Stopwatch.mark
 
 
 class EntryState(LoopState):
