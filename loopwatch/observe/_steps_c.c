@@ -59,6 +59,7 @@ store_seconds(Seconds *place, double seconds)
 #define LOAD_FLAG(place) _Py_atomic_load_int_relaxed(place)
 #define STORE_FLAG(place, flag) _Py_atomic_store_int_relaxed(place, flag)
 #define LOAD_POINTER(place) _Py_atomic_load_ptr_acquire(place)
+#define STORE_POINTER(place, object) _Py_atomic_store_ptr_release(place, object)
 #else
 static inline double
 load_seconds(Seconds *place)
@@ -77,6 +78,7 @@ store_seconds(Seconds *place, double seconds)
 #define LOAD_FLAG(place) (*(place))
 #define STORE_FLAG(place, flag) (*(place) = (flag))
 #define LOAD_POINTER(place) (*(place))
+#define STORE_POINTER(place, object) (*(place) = (object))
 #endif
 
 static inline void
@@ -104,7 +106,7 @@ put_in(PyObject *owner, PyObject **place, PyObject *object)
     PyObject *before;
     Py_BEGIN_CRITICAL_SECTION(owner);
     before = *place;
-    *place = object;
+    STORE_POINTER(place, object);
     Py_END_CRITICAL_SECTION();
     Py_XDECREF(before);
 }
@@ -113,15 +115,17 @@ put_in(PyObject *owner, PyObject **place, PyObject *object)
 static int
 put_instead(PyObject *owner, PyObject **place, PyObject *expected, PyObject *object)
 {
-    PyObject *before = NULL;
+    int put;
+    PyObject *before;
     Py_BEGIN_CRITICAL_SECTION(owner);
-    if (*place == expected) {
-        before = expected;
-        *place = object;
+    before = *place;
+    put = before == expected;
+    if (put) {
+        STORE_POINTER(place, object);
     }
     Py_END_CRITICAL_SECTION();
-    Py_XDECREF(before != NULL ? before : object);
-    return before != NULL;
+    Py_XDECREF(put ? before : object);
+    return put;
 }
 
 /* --- the module --------------------------------------------------------------------------------- */
@@ -192,7 +196,6 @@ typedef struct {
     PyObject *handle;
     PyObject *step_counts;
     PyObject *turn_counts;
-    PyTypeObject *plain; /* the class of which it was found that it leaves the fields alone */
 } Fields;
 
 static PyObject *
@@ -214,7 +217,6 @@ fields_traverse(Fields *self, visitproc visit, void *arg)
     Py_VISIT(self->handle);
     Py_VISIT(self->step_counts);
     Py_VISIT(self->turn_counts);
-    Py_VISIT(self->plain);
     return 0;
 }
 
@@ -224,7 +226,6 @@ fields_clear(Fields *self)
     Py_CLEAR(self->handle);
     Py_CLEAR(self->step_counts);
     Py_CLEAR(self->turn_counts);
-    Py_CLEAR(self->plain);
     return 0;
 }
 
@@ -356,28 +357,66 @@ has_same(PyTypeObject *kind, PyTypeObject *base, const char *name)
     return same;
 }
 
+/* The class of stopwatches that was met last, and leaves their fields alone: a subclass may put properties in their
+ * place. Asked for at each step, so it is remembered, at most so often that it cannot become a burden. */
+#define MOST_CLASSES 4
+
+typedef struct {
+    PyTypeObject *kind[MOST_CLASSES];
+} Plain;
+
 static int
-judge(Fields *state, PyTypeObject *kind, PyTypeObject *fields_type)
+judge(PyObject *owner, Plain *plain, PyTypeObject *kind, PyTypeObject *fields_type)
 {
+    if (!PyType_IsSubtype(kind, fields_type)) {
+        return 0;
+    }
     for (PyGetSetDef *field = fields_getset; field->name != NULL; field++) {
         if (!has_same(kind, fields_type, field->name)) {
             return 0;
         }
     }
-    Py_INCREF(kind);
-    put_in((PyObject *)state, (PyObject **)&state->plain, (PyObject *)kind);
+    for (int i = 0; i < MOST_CLASSES; i++) {
+        Py_INCREF(kind);
+        if (put_instead(owner, (PyObject **)&plain->kind[i], NULL, (PyObject *)kind)) {
+            break;
+        }
+    }
     return 1;
 }
 
-/* Whether the fields of `object` may be read and written here: a subclass may put properties in their place. */
+/* Whether the fields of `object` may be read and written here. */
 static inline int
-is_plain(PyObject *object, PyTypeObject *fields_type)
+is_plain(PyObject *owner, Plain *plain, PyObject *object, PyTypeObject *fields_type)
 {
     PyTypeObject *kind = Py_TYPE(object);
-    if (!PyType_IsSubtype(kind, fields_type)) {
-        return 0;
+    for (int i = 0; i < MOST_CLASSES; i++) {
+        PyTypeObject *known = LOAD_POINTER(&plain->kind[i]);
+        if (known == kind) {
+            return 1;
+        }
+        if (known == NULL) {
+            break;
+        }
     }
-    return LOAD_POINTER(&((Fields *)object)->plain) == kind || judge((Fields *)object, kind, fields_type);
+    return judge(owner, plain, kind, fields_type);
+}
+
+static int
+plain_traverse(Plain *plain, visitproc visit, void *arg)
+{
+    for (int i = 0; i < MOST_CLASSES; i++) {
+        Py_VISIT(plain->kind[i]);
+    }
+    return 0;
+}
+
+static void
+plain_clear(Plain *plain)
+{
+    for (int i = 0; i < MOST_CLASSES; i++) {
+        Py_CLEAR(plain->kind[i]);
+    }
 }
 
 /* --- what a callback raised, raised once more in the genuine function -------------------------------- */
@@ -497,6 +536,7 @@ typedef struct {
     PyObject *reference; /* times the same, in Python, for stopwatches that are not plain */
     PyObject *settle;    /* called as settle(stopwatch, handle, now) where a step was not quick */
     PyObject *clock;     /* NULL: our own */
+    Plain plain;
     double quick;
     int watching;
     int direct; /* whether to call the callback here */
@@ -518,7 +558,7 @@ run_traverse(Run *self, visitproc visit, void *arg)
     for (int i = 0; i < self->types; i++) {
         Py_VISIT(self->type[i]);
     }
-    return 0;
+    return plain_traverse(&self->plain, visit, arg);
 }
 
 static int
@@ -544,6 +584,7 @@ run_dealloc(Run *self)
     for (int i = 0; i < self->types; i++) {
         Py_CLEAR(self->type[i]);
     }
+    plain_clear(&self->plain);
     Py_CLEAR(self->owner);
     type->tp_free((PyObject *)self);
     Py_DECREF(type);
@@ -578,7 +619,7 @@ stopwatch_of(Run *self, PyObject *handle, int known)
     if (state == NULL) {
         goto nothing;
     }
-    if (!is_plain(state, module->fields_type)) {
+    if (!is_plain((PyObject *)self, &self->plain, state, module->fields_type)) {
         Py_DECREF(state);
         return NULL;
     }
@@ -701,7 +742,7 @@ end_step(Run *self, PyObject *object, PyObject *handle)
             return -1;
         }
     }
-    if (now - load_seconds(&state->mark) <= self->quick && is_plain(object, self->module->fields_type)) {
+    if (now - load_seconds(&state->mark) <= self->quick && is_plain((PyObject *)self, &self->plain, object, self->module->fields_type)) {
         add_one(&state->quick);
         store_seconds(&state->mark, now);
         return 0;
@@ -937,6 +978,7 @@ typedef struct {
     PyObject *reference; /* the same in Python, for a stopwatch that is not plain */
     PyObject *alarm;
     PyObject *clock;
+    Plain plain;
     double quick;
 } Select;
 
@@ -951,7 +993,7 @@ select_traverse(Select *self, visitproc visit, void *arg)
     Py_VISIT(self->reference);
     Py_VISIT(self->alarm);
     Py_VISIT(self->clock);
-    return 0;
+    return plain_traverse(&self->plain, visit, arg);
 }
 
 static int
@@ -975,9 +1017,22 @@ select_dealloc(Select *self)
         PyObject_ClearWeakRefs((PyObject *)self);
     }
     (void)select_clear(self);
+    plain_clear(&self->plain);
     Py_CLEAR(self->owner);
     type->tp_free((PyObject *)self);
     Py_DECREF(type);
+}
+
+/* Ask the selector: of a bound method its function, which saves a call. */
+static inline PyObject *
+poll(Select *self, PyObject *timeout)
+{
+    PyObject *inner = self->inner;
+    if (!Py_IS_TYPE(inner, &PyMethod_Type)) {
+        return PyObject_CallOneArg(inner, timeout);
+    }
+    PyObject *stack[3] = {NULL, PyMethod_GET_SELF(inner), timeout};
+    return PyObject_Vectorcall(PyMethod_GET_FUNCTION(inner), stack + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
 }
 
 /* A turn ended. Returns whether what is ready behind it is to be counted, -1 with an exception. */
@@ -1014,7 +1069,7 @@ begin_turn(Fields *state, double now)
 static PyObject *
 poll_and_count(Select *self, PyObject *state, PyObject *timeout)
 {
-    PyObject *events = PyObject_CallOneArg(self->inner, timeout);
+    PyObject *events = poll(self, timeout);
     if (events != NULL) {
         PyObject *answer = PyObject_CallMethodOneArg(state, self->module->counted_name, events);
         Py_XDECREF(answer);
@@ -1035,7 +1090,7 @@ poll_at_once(Select *self, PyObject *object, PyObject *timeout)
         return NULL;
     }
     begin_turn(state, entry);
-    return asked ? poll_and_count(self, object, timeout) : PyObject_CallOneArg(self->inner, timeout);
+    return asked ? poll_and_count(self, object, timeout) : poll(self, timeout);
 }
 
 /* The poll that waited is over. Where it was let go meanwhile, nothing is written. */
@@ -1047,7 +1102,7 @@ end_wait(Select *self, PyObject *object)
     if (isnan(now) && PyErr_Occurred()) {
         return -1;
     }
-    if (LOAD_POINTER(&self->state) == object && is_plain(object, self->module->fields_type)) {
+    if (LOAD_POINTER(&self->state) == object && is_plain((PyObject *)self, &self->plain, object, self->module->fields_type)) {
         begin_turn(state, now);
         store_seconds(&state->idle, load_seconds(&state->idle) + now);
         store_seconds(&state->mark, now);
@@ -1097,7 +1152,7 @@ poll_and_wait(Select *self, PyObject *object, PyObject *timeout)
     }
     store_seconds(&state->idle, load_seconds(&state->idle) - entry);
     store_seconds(&state->mark, Py_HUGE_VAL);
-    PyObject *events = PyObject_CallOneArg(self->inner, timeout);
+    PyObject *events = poll(self, timeout);
     if (events != NULL) {
         if (end_wait(self, object) < 0) {
             Py_CLEAR(events);
@@ -1164,14 +1219,14 @@ select_vectorcall(PyObject *object, PyObject *const *args, size_t flags, PyObjec
     }
     PyObject *state = held_in(object, &self->state);
     if (state == NULL) {
-        return PyObject_CallOneArg(self->inner, timeout);
+        return poll(self, timeout);
     }
     PyObject *events;
     int zero = is_zero(timeout, self->module);
     if (zero < 0) {
         events = NULL;
     }
-    else if (!is_plain(state, self->module->fields_type)) {
+    else if (!is_plain(object, &self->plain, state, self->module->fields_type)) {
         events = PyObject_CallOneArg(self->reference, timeout);
     }
     else if (zero) {
