@@ -37,10 +37,10 @@ bench: $(DEV) ## watched against unwatched, interleaved
 	$(RUN)/python -m benchmarks $(ARGS)
 
 clean: ## remove the environments and everything that was built
-	rm -rf $(VENV) .venvs build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*
+	rm -rf $(VENV) .venvs build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* loopwatch/observe/_steps_c.*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/.installed-%: pyproject.toml loopwatch/_version.py | $(RUN)/python
+$(VENV)/.installed-%: pyproject.toml setup.py loopwatch/_version.py $(wildcard loopwatch/observe/*.c) | $(RUN)/python
 	$(RUN)/python -m pip install -qq --disable-pip-version-check --editable '.[$*]'
 	@touch $@
 

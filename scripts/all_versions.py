@@ -4,8 +4,8 @@
     python scripts/all_versions.py --only test 3.10 3.15    two versions, with the extras
     python scripts/all_versions.py --only bare current      the Python that runs this, without
 
-The environments stay in ``.venvs`` and are made anew when ``pyproject.toml`` changes. A version that
-this machine cannot have is said aloud; it makes the run fail under ``CI=true``. What follows ``--``
+The environments stay in ``.venvs`` and are made anew when ``pyproject.toml`` or what is compiled changes. A
+version that this machine cannot have is said aloud; it makes the run fail under ``CI=true``. What follows ``--``
 goes to pytest. A version that fails does not keep the others from being run; how each failing one
 ended is told once more at the very end. Otherwise the last words are pytest's own, or a table where
 there was more than one run.
@@ -108,7 +108,8 @@ def _environment(base: Path, version: str, flavour: str) -> Path:
 
 
 def _fingerprint(base: Path) -> str:
-    files = (ROOT / "pyproject.toml", ROOT / "loopwatch" / "_version.py")
+    files = [ROOT / name for name in ("pyproject.toml", "setup.py", "loopwatch/_version.py")]
+    files += sorted((ROOT / "loopwatch").rglob("*.c"))
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
     return f"{base} {digest}\n"
 

@@ -357,7 +357,7 @@ def stack_in_a_step() -> list[tuple[str, str]]:
 
 
 def test_few_frames_are_ours(watching: Watching) -> None:
-    """A run of a loop has one frame more around it, and in Python a step has one more; in C it has asyncio's own less."""
+    """A run of a loop has one frame more around it; in Python a step has one more, in C it has asyncio's own less."""
     unwatched = stack_in_a_step()
     watching.hook.install()
     watched = stack_in_a_step()

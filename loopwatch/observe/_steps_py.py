@@ -37,7 +37,7 @@ class Counting:
     turn: float
     turn_counts: list[int]
 
-    def __init__(self) -> None:
+    def __init__(self: Any) -> None:
         self.mark = NEVER
         self.turn = NEVER
         self.handle = None

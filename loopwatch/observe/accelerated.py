@@ -6,7 +6,7 @@ Importing this raises ImportError where the C file was not compiled.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from .. import _compat
 from . import _steps_c, _steps_py
@@ -70,7 +70,7 @@ def make_select(state: Any, inner: Callable[[Any], Any], alarm: Any, clock: Call
 
 def _ours_or(clock: Callable[[], float]) -> Callable[[], float] | None:
     """None where C may read the clock without calling it: if it is ours, and both show the same time."""
-    if clock is not _compat.clocks.monotonic:
+    if clock is not cast(object, _compat.clocks.monotonic):
         return clock
     for _ in range(_READINGS):
         if not clock() <= _steps_c.monotonic() <= clock():

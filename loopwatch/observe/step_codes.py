@@ -1,4 +1,4 @@
-"""Where, in a stack, a step begins: at the frame of a ``_run``, or in a turn of the loop that calls one without a frame.
+"""Where, in a stack, a step begins: at the frame of a ``_run``, or in a turn of the loop that calls one without frame.
 
 The stopwatch in C calls the callback by itself, so between the callback and the loop's ``_run_once`` no frame
 stands. There the step begins if the frame of the turn is just at its call of ``_run``: its other calls (the

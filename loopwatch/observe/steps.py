@@ -35,13 +35,13 @@ else:
     Stopwatch, make_run, make_select = chosen.Stopwatch, chosen.make_run, chosen.make_select
 
 
-def called_through() -> str:
-    """Why the stopwatch that was put in place last does not run callbacks by itself; empty where it does, or never would."""
+def how_timed() -> str:
+    """In words, what times the steps, and why it is not the fastest that there is."""
     if IMPLEMENTATION != "c":
-        return ""
+        return f"in Python: {NOT_IN_C}"
     from .accelerated import last
 
-    return last.why_indirect
+    return f"in C, around Handle._run: {last.why_indirect}" if last.why_indirect else "in C"
 
 
 __all__ = [
@@ -51,7 +51,7 @@ __all__ = [
     "NOT_IN_C",
     "QUICK",
     "Stopwatch",
-    "called_through",
+    "how_timed",
     "make_run",
     "make_select",
 ]
