@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 import loopwatch
+from loopwatch.settings import NO_EXTENSIONS, REQUIRE_C
 from loopwatch.testing import FakeClock, RecordingReporter
 from tests.bench import Watching
 
@@ -84,6 +85,8 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     fail_where_ci_may_not_skip(report)
     return report
 
+
+STOPWATCHES = (NO_EXTENSIONS, REQUIRE_C)
 
 # --- what a test must leave as it was ----------------------------------------------------------
 
@@ -185,7 +188,8 @@ def threads_of_loopwatch() -> list[str]:
 
 
 def environment_of_loopwatch() -> list[str]:
-    return sorted(name for name in os.environ if name.startswith("LOOPWATCH_"))
+    """The settings in it; which stopwatch is meant holds for the suite as well, and for the programs that it runs."""
+    return sorted(name for name in os.environ if name.startswith("LOOPWATCH_") and name not in STOPWATCHES)
 
 
 @pytest.fixture(scope="session", autouse=True)
