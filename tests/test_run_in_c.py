@@ -86,7 +86,7 @@ def fail_within() -> None:
         raise ValueError("while that was handled")  # noqa: B904
 
 
-FAILURES: dict[str, Callable[..., None]] = {"deep": fail_deep, "within": fail_within, "in C": lambda: int("no")}  # type: ignore[dict-item, return-value]
+FAILURES: dict[str, Callable[..., None]] = {"deep": fail_deep, "within": fail_within, "in C": lambda: int("no")}  # type: ignore[dict-item]
 
 
 @pytest.mark.parametrize("failure", FAILURES)
@@ -296,7 +296,7 @@ def test_handles_of_every_kind_are_run() -> None:
             Own(add, ("own",), given),
             Shadowing(add, ("nothing",), given),
             NoHandle(loop),
-            events.Handle(add, ["a list"], given),  # type: ignore[arg-type]
+            events.Handle(add, ["a list"], given),
         ):
             run(handle)
         return loop.seen, loop.failed
@@ -389,7 +389,7 @@ def test_a_signal_in_the_wrong_moment_loses_nothing_in_silence(monkeypatch: pyte
         sys.settrace(None)
     assert [str(error) for error in lost] == ["of the callback"]
     assert type(handle._context) is contextvars.Context  # type: ignore[attr-defined]
-    assert handle._args == ()  # type: ignore[attr-defined]
+    assert handle._args == ()
 
 
 def test_slots_are_taken_from_descriptors_only() -> None:

@@ -61,7 +61,7 @@ class Driven:
         self.asked: list[Any] = []
         told = self.told
 
-        class Noted(module.Stopwatch):  # type: ignore[misc]
+        class Noted(module.Stopwatch):  # type: ignore[misc, name-defined]
             def slow_step(self, handle: Any, now: float) -> None:
                 super().slow_step(handle, now)
                 told.append(("step", now, self.mark))
@@ -78,7 +78,8 @@ class Driven:
         self.state.mark = self.state.turn = self.clock()
         self.run = module.make_run(asyncio.Handle._run, lambda handle: self.state, self.clock)
         self.select = module.make_select(self.state, self.poll, self.alarm, self.clock)
-        self.lasts, self.answers = 0.0, list[Any]()
+        self.lasts = 0.0
+        self.answers: Any = []
 
     def poll(self, timeout: Any) -> Any:
         self.asked.append((timeout, self.state.mark, self.state.turn, self.state.handle is None))

@@ -99,8 +99,13 @@ def _same(code: CodeType, original: CodeType) -> bool:
 class _Noting:
     """A handle, and its context, that take notes of what is asked of them, and of what is run."""
 
+    notes: list[Any]
+
     def __init__(self) -> None:
-        self.notes: list[Any] = []
+        object.__setattr__(self, "notes", [])
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self.notes.append((name, value))
 
     def __getattr__(self, name: str) -> Any:
         self.notes.append(name)
