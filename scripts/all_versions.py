@@ -84,7 +84,7 @@ def _one(version: str, flavour: str, pytest_arguments: list[str]) -> Outcome:
     started = time.monotonic()
     try:
         base = Path(sys.executable) if version == "current" else find_or_make(version)
-        python = _environment(base, version, flavour)
+        python = environment_of(base, version, flavour)
     except NotToBeHad as why:
         _say(f"NOT RUN: Python {version}, {flavour}: {why}")
         return Outcome(version, flavour, MISSING, time.monotonic() - started, str(why).partition("\n")[0])
@@ -94,7 +94,7 @@ def _one(version: str, flavour: str, pytest_arguments: list[str]) -> Outcome:
     return Outcome(version, flavour, result, time.monotonic() - started, _names(ending), ending.last)
 
 
-def _environment(base: Path, version: str, flavour: str) -> Path:
+def environment_of(base: Path, version: str, flavour: str) -> Path:
     """The Python of an environment that has this checkout and one of its extras installed."""
     folder = ROOT / ".venvs" / f"{version}-{flavour}"
     python = folder / "bin" / "python"
