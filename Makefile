@@ -13,10 +13,10 @@ DEMO := $(if $(wildcard $(DEV)),$(DEV),$(VENV)/.installed-examples)
 .DELETE_ON_ERROR:
 # Two pips must not write into one environment, and a checker's output stays in one piece.
 .NOTPARALLEL:
-.PHONY: help demo test lint test-all bench clean
+.PHONY: help demo test lint test-all test-cpython bench clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(DEMO) ## the same work with a simulated and a native async client; SERVE=1 leaves /metrics up
 	SERVE='$(SERVE)' $(RUN)/python -m examples.simulated_async
@@ -33,14 +33,17 @@ lint: $(DEV) ## ruff, mypy and codespell
 test-all: $(DEV) ## the suite on Python 3.10 to 3.15, with and without the extras
 	$(RUN)/python scripts/all_versions.py $(ARGS)
 
+test-cpython: $(DEV) ## CPython's own tests of asyncio, with the watch installed
+	$(RUN)/python scripts/cpython_tests.py $(ARGS)
+
 bench: $(DEV) ## watched against unwatched, interleaved
 	$(RUN)/python -m benchmarks $(ARGS)
 
 clean: ## remove the environments and everything that was built
-	rm -rf $(VENV) .venvs build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*
+	rm -rf $(VENV) .venvs build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* loopwatch/observe/_steps_c.*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/.installed-%: pyproject.toml loopwatch/_version.py | $(RUN)/python
+$(VENV)/.installed-%: pyproject.toml setup.py loopwatch/_version.py $(wildcard loopwatch/observe/*.c) | $(RUN)/python
 	$(RUN)/python -m pip install -qq --disable-pip-version-check --editable '.[$*]'
 	@touch $@
 

@@ -16,6 +16,21 @@ from .model import Event
 
 PREFIX = "LOOPWATCH_"
 
+NO_EXTENSIONS = "LOOPWATCH_NO_EXTENSIONS"
+"""Environment variable: do without the stopwatch in C, when loopwatch is built and when it is imported."""
+
+REQUIRE_C = "LOOPWATCH_REQUIRE_C"
+"""Environment variable: neither build nor import loopwatch without it."""
+
+_SWITCHES = frozenset((NO_EXTENSIONS, REQUIRE_C))
+"""What decides before there is a watch is no setting of it, and no mistake."""
+
+
+def is_on(switch: str, environ: Mapping[str, str]) -> bool:
+    """Whether one of these variables is set, to anything but 0, false, no or off."""
+    return environ.get(switch, "").strip().lower() not in ("", "0", "false", "no", "off")
+
+
 Reporter = Callable[[Event], object]
 """Takes one event; called in the watch's reporter thread, one event at a time.
 
@@ -259,7 +274,11 @@ class Settings:
         """
         rules = _rules()
         variables = {PREFIX + name.upper(): name for name in rules}
-        ours = {name: text for name, text in environ.items() if name.startswith(PREFIX) and text.strip()}
+        ours = {
+            name: text
+            for name, text in environ.items()
+            if name.startswith(PREFIX) and text.strip() and name not in _SWITCHES
+        }
         _refuse_unknown(given, rules)
         _refuse_unknown(ours, variables)
         values: dict[str, Any] = {}

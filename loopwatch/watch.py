@@ -31,7 +31,7 @@ from .observe.jobs import Job, faults
 from .observe.loop_state import Held, Outlets
 from .observe.pools import PoolWatch
 from .observe.sampler import Alarm, Sampler
-from .observe.steps import IMPLEMENTATION
+from .observe.steps import IMPLEMENTATION, how_timed
 from .observe.task_counts import task_counts
 from .record.charges import Charges
 from .record.coverage import coverage
@@ -383,6 +383,7 @@ class Watch:
         if not self._installed:
             return self._covered
         self._covered = coverage(
+            timed=how_timed(),
             covered_up=loops.covered_up,
             blind=loops.blind,
             partly=loops.partly,

@@ -4,8 +4,8 @@
     python scripts/all_versions.py --only test 3.10 3.15    two versions, with the extras
     python scripts/all_versions.py --only bare current      the Python that runs this, without
 
-The environments stay in ``.venvs`` and are made anew when ``pyproject.toml`` changes. A version that
-this machine cannot have is said aloud; it makes the run fail under ``CI=true``. What follows ``--``
+The environments stay in ``.venvs`` and are made anew when ``pyproject.toml`` or what is compiled changes. A
+version that this machine cannot have is said aloud; it makes the run fail under ``CI=true``. What follows ``--``
 goes to pytest. A version that fails does not keep the others from being run; how each failing one
 ended is told once more at the very end. Otherwise the last words are pytest's own, or a table where
 there was more than one run.
@@ -84,7 +84,7 @@ def _one(version: str, flavour: str, pytest_arguments: list[str]) -> Outcome:
     started = time.monotonic()
     try:
         base = Path(sys.executable) if version == "current" else find_or_make(version)
-        python = _environment(base, version, flavour)
+        python = environment_of(base, version, flavour)
     except NotToBeHad as why:
         _say(f"NOT RUN: Python {version}, {flavour}: {why}")
         return Outcome(version, flavour, MISSING, time.monotonic() - started, str(why).partition("\n")[0])
@@ -94,7 +94,7 @@ def _one(version: str, flavour: str, pytest_arguments: list[str]) -> Outcome:
     return Outcome(version, flavour, result, time.monotonic() - started, _names(ending), ending.last)
 
 
-def _environment(base: Path, version: str, flavour: str) -> Path:
+def environment_of(base: Path, version: str, flavour: str) -> Path:
     """The Python of an environment that has this checkout and one of its extras installed."""
     folder = ROOT / ".venvs" / f"{version}-{flavour}"
     python = folder / "bin" / "python"
@@ -108,7 +108,8 @@ def _environment(base: Path, version: str, flavour: str) -> Path:
 
 
 def _fingerprint(base: Path) -> str:
-    files = (ROOT / "pyproject.toml", ROOT / "loopwatch" / "_version.py")
+    files = [ROOT / name for name in ("pyproject.toml", "setup.py", "loopwatch/_version.py")]
+    files += sorted((ROOT / "loopwatch").rglob("*.c"))
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
     return f"{base} {digest}\n"
 

@@ -41,7 +41,8 @@ def _candidates(version: str) -> Iterator[Path]:
     yield from sorted(_pyenv_versions(version), key=lambda path: _patch_level(path.parent.parent.name), reverse=True)
     for folder in os.environ.get("PATH", "").split(os.pathsep):
         yield Path(folder, f"python{version}")
-    yield _made(version)
+    if _headers(CACHE / version, version).exists():  # one made without them cannot compile anything
+        yield _made(version)
 
 
 def _pyenv_versions(version: str) -> Iterator[Path]:
@@ -73,6 +74,10 @@ def _made(version: str) -> Path:
     return CACHE / version / "usr" / "bin" / f"python{version}"
 
 
+def _headers(tree: Path, version: str) -> Path:
+    return tree / "usr" / "include" / f"python{version}"
+
+
 def _make(version: str) -> Path:
     _require_tools(version)
     CACHE.mkdir(parents=True, exist_ok=True)
@@ -80,7 +85,8 @@ def _make(version: str) -> Path:
     with tempfile.TemporaryDirectory(prefix=f"{version}-", dir=CACHE) as scratch:
         packages = _download(version, Path(scratch, "apt"))
         tree = Path(scratch, "tree")
-        for package in packages:
+        # Of what is needed to compile, only Python's own headers: the rest comes from the machine's compiler.
+        for package in (each for each in packages if "-dev_" not in each.name or each.name.startswith("libpython")):
             _run("dpkg-deb", "-x", str(package), str(tree))
         _relocate(tree, version)
         shutil.rmtree(CACHE / version, ignore_errors=True)
@@ -127,7 +133,16 @@ def _download(version: str, state: Path) -> list[Path]:
     ]
     _run(*apt, "update")
     # Wheels written in C++ expect the machine to have libstdc++; Python itself does not need it.
-    _run(*apt, "-y", "--no-install-recommends", "--download-only", "install", f"python{version}", "libstdc++6")
+    _run(
+        *apt,
+        "-y",
+        "--no-install-recommends",
+        "--download-only",
+        "install",
+        f"python{version}",
+        f"libpython{version}-dev",
+        "libstdc++6",
+    )
     return sorted((state / "cache" / "archives").glob("*.deb"))
 
 
@@ -159,10 +174,12 @@ def _keyring() -> Path:
 
 
 def _relocate(tree: Path, version: str) -> None:
-    """Point the interpreter at its own C library and shared objects: the machine's may be older."""
+    """Point the interpreter at its own C library, shared objects and headers: the machine's may be older."""
     loader = _only(tree, "usr/lib*/ld-linux*.so.*")
     libraries = _only(tree, "usr/lib/*/libc.so.6").parent
     final = CACHE / version
+    # Debian's own looks for that of the architecture where the system has it.
+    shutil.copy(_only(tree, f"usr/include/*-linux-*/python{version}/pyconfig.h"), _headers(tree, version))
     _run(
         "patchelf",
         "--set-interpreter",

@@ -58,7 +58,7 @@ def test_every_version_is_run_and_the_failing_ones_are_told_at_the_end(
         return listen(all_versions, programs[str(python)])
 
     monkeypatch.setattr(all_versions, "find_or_make", Path)
-    monkeypatch.setattr(all_versions, "_environment", environment)
+    monkeypatch.setattr(all_versions, "environment_of", environment)
     monkeypatch.setattr(all_versions, "_suite", suite)
     monkeypatch.setattr(sys, "argv", ["all_versions.py", "--only", "bare", *programs])
     assert all_versions.main() == 1
@@ -79,7 +79,7 @@ def test_a_run_without_failure_succeeds(
     """Then pytest's own words are the last."""
     ending = listen(all_versions, "print('5 passed')")
     assert (ending.code, ending.failed, ending.last) == (0, (), ("5 passed",))
-    monkeypatch.setattr(all_versions, "_environment", lambda *given: Path())
+    monkeypatch.setattr(all_versions, "environment_of", lambda *given: Path())
     monkeypatch.setattr(all_versions, "_suite", lambda *given: listen(all_versions, "print('5 passed')"))
     monkeypatch.setattr(sys, "argv", ["all_versions.py", "--only", "bare", "current"])
     assert all_versions.main() == 0

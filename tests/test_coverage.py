@@ -17,6 +17,7 @@ import loopwatch
 from loopwatch import _compat
 from loopwatch.model import Coverage
 from loopwatch.observe.evidence import untold
+from loopwatch.observe.steps import how_timed
 from loopwatch.record.coverage import coverage
 from loopwatch.report.readings import worst_coverage
 
@@ -49,6 +50,12 @@ def test_another_tool_around_ours_is_said() -> None:
     """Steps are still seen, with that tool's time in them."""
     detail = "every step and every turn; what another tool does around each step (in Handle._run) counts as the step's"
     assert more(covered_up=True) == [Coverage("asyncio loops", "exact", detail)]
+
+
+def test_the_stopwatch_is_named() -> None:
+    """With the reason where it is not the fastest one."""
+    (loops,) = more(timed="in Python: it cannot be loaded")
+    assert str(loops) == "asyncio loops: exact (every step and every turn, timed in Python: it cannot be loaded)"
 
 
 @pytest.mark.parametrize("covered_up", [False, True])
@@ -216,7 +223,7 @@ def test_what_was_seen_outlives_the_watch() -> None:
         asyncio.run(asyncio.sleep(0))
         before = watch.snapshot().coverage
     assert watch.snapshot().coverage == before
-    assert "asyncio loops: exact (every step and every turn)" in map(str, before)
+    assert f"asyncio loops: exact (every step and every turn, timed {how_timed()})" in map(str, before)
 
 
 def test_a_watch_that_is_torn_out_has_one_entry_for_asyncio(monkeypatch: pytest.MonkeyPatch) -> None:

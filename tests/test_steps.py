@@ -12,15 +12,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loopwatch.metrics import STEP_BOUNDS, TURN_BOUNDS
-from loopwatch.observe.steps import NEVER, QUICK, Stopwatch, make_run, make_select
+from loopwatch.observe.steps import NEVER, QUICK
 from loopwatch.testing import FakeClock
+from tests.implementations import NAMES, implementation
 
 ON_THE_BOUNDS = [*STEP_BOUNDS, *(math.nextafter(bound, 99) for bound in STEP_BOUNDS)]
 durations = st.lists(st.one_of(st.floats(0, 60), st.sampled_from(ON_THE_BOUNDS)), max_size=30)
 
 
-class Noted(Stopwatch):
+Stopwatch: Any
+Noted: Any
+make_run: Any
+make_select: Any
+
+
+@pytest.fixture(scope="module", autouse=True, params=NAMES)
+def _each_implementation(request: pytest.FixtureRequest) -> None:
+    """Every test of this file is run with each of the stopwatches."""
+    global Stopwatch, Noted, make_run, make_select
+    chosen = implementation(request.param)
+    Stopwatch, make_run, make_select = chosen.Stopwatch, chosen.make_run, chosen.make_select
+    Noted = type("Noted", (Noting, Stopwatch), {})
+
+
+class Noting:
     """A stopwatch that keeps what its slow paths are told."""
+
+    mark: float
+    turn: float
 
     def __init__(self, pending: bool = False) -> None:
         super().__init__()
@@ -28,11 +47,11 @@ class Noted(Stopwatch):
         self.pending = pending
 
     def slow_step(self, handle: Any, now: float) -> None:
-        super().slow_step(handle, now)
+        super().slow_step(handle, now)  # type: ignore[misc]
         self.told.append(("step", handle, self.mark, now))
 
     def slow_turn(self, ended: float) -> bool:
-        super().slow_turn(ended)
+        super().slow_turn(ended)  # type: ignore[misc]
         self.told.append(("turn", self.turn, ended))
         return self.pending
 
@@ -43,7 +62,7 @@ class Noted(Stopwatch):
 class Loop:
     """What a handle needs of a loop: room for a stopwatch."""
 
-    _loopwatch: Stopwatch
+    _loopwatch: Any
 
 
 class Handle:
@@ -76,7 +95,7 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-def watched(clock: FakeClock, state: Stopwatch) -> Callable[[Handle], None]:
+def watched(clock: FakeClock, state: Any) -> Callable[[Handle], None]:
     """The run of a handle, timed by ``state``, which begins now."""
     state.mark = state.turn = clock()
     run = make_run(Handle.run, lambda handle: state, clock)
@@ -203,7 +222,7 @@ def test_a_loop_without_a_stopwatch_is_given_one(clock: FakeClock, kind: type) -
     offered: list[Any] = []
     state = Stopwatch()
 
-    def adopt(handle: Any) -> Stopwatch:
+    def adopt(handle: Any) -> Any:
         offered.append(handle)
         return state
 
@@ -227,7 +246,7 @@ def test_a_mocked_loop_does_no_harm(clock: FakeClock) -> None:
 def test_a_fault_of_the_stopwatch_stays_within(clock: FakeClock) -> None:
     """What goes wrong in the accounting neither reaches the loop nor hides what the callback raised."""
 
-    class Broken(Stopwatch):
+    class Broken(Stopwatch):  # type: ignore[misc]
         def slow_step(self, handle: Any, now: float) -> None:
             raise ZeroDivisionError
 
@@ -255,7 +274,7 @@ class Selector:
         return self.events
 
 
-def polled(clock: FakeClock, state: Stopwatch, selector: Selector, alarm: Any = None) -> Any:
+def polled(clock: FakeClock, state: Any, selector: Selector, alarm: Any = None) -> Any:
     state.mark = state.turn = clock()
     return make_select(state, selector.select, alarm or Alarm(), clock)
 

@@ -22,7 +22,46 @@ NOTABLE = 0.0005
 """Steps from this many seconds on are kept by name, to tell who filled a turn."""
 
 
-class Stopwatch:
+class Counting:
+    """What happens where a step or a turn is not quick: the part of a stopwatch that all implementations share."""
+
+    __slots__ = ()
+
+    handle: Any
+    idle: float
+    mark: float
+    quick: int
+    quick_before: int
+    quick_turns: int
+    step_counts: list[int]
+    turn: float
+    turn_counts: list[int]
+
+    def __init__(self: Any) -> None:
+        self.mark = NEVER
+        self.turn = NEVER
+        self.handle = None
+        self.quick = 0
+        self.quick_before = 0
+        self.quick_turns = 0
+        self.idle = 0.0
+        self.step_counts = [0] * (len(STEP_BOUNDS) + 1)
+        self.turn_counts = [0] * (len(TURN_BOUNDS) + 1)
+
+    def slow_step(self, handle: Any, now: float) -> None:
+        """A step of more than ``QUICK`` seconds ended at ``now``. Overridden where overruns are judged."""
+        self.step_counts[bisect_left(STEP_BOUNDS, now - self.mark)] += 1
+
+    def slow_turn(self, ended: float) -> bool:
+        """A turn of more than ``QUICK`` seconds ended. True asks the poll to count what is waiting."""
+        self.turn_counts[bisect_left(TURN_BOUNDS, ended - self.turn)] += 1
+        return False
+
+    def counted(self, events: Any) -> None:
+        """``events`` were ready when a turn ended of which ``slow_turn`` said True."""
+
+
+class Stopwatch(Counting):
     """What one loop's hooks write and the sampler reads; written by the loop's own thread only.
 
     ``mark``: when the running step began, ``NEVER`` while the loop waits in its poll or does not
@@ -44,29 +83,6 @@ class Stopwatch:
         "turn",
         "turn_counts",
     )
-
-    def __init__(self) -> None:
-        self.mark = NEVER
-        self.turn = NEVER
-        self.handle: Any = None
-        self.quick = 0
-        self.quick_before = 0
-        self.quick_turns = 0
-        self.idle = 0.0
-        self.step_counts = [0] * (len(STEP_BOUNDS) + 1)
-        self.turn_counts = [0] * (len(TURN_BOUNDS) + 1)
-
-    def slow_step(self, handle: Any, now: float) -> None:
-        """A step of more than ``QUICK`` seconds ended at ``now``. Overridden where overruns are judged."""
-        self.step_counts[bisect_left(STEP_BOUNDS, now - self.mark)] += 1
-
-    def slow_turn(self, ended: float) -> bool:
-        """A turn of more than ``QUICK`` seconds ended. True asks the poll to count what is waiting."""
-        self.turn_counts[bisect_left(TURN_BOUNDS, ended - self.turn)] += 1
-        return False
-
-    def counted(self, events: Any) -> None:
-        """``events`` were ready when a turn ended of which ``slow_turn`` said True."""
 
 
 def make_run(previous: Callable[[Any], None], adopt: Callable[[Any], Stopwatch], clock: Callable[[], float]) -> Any:

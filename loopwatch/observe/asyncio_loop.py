@@ -293,7 +293,7 @@ class AsyncioHook:
             if self._arrivals.pop(id(loop), None) is arrival:
                 self.detach(state)
         elif found.frame is not None:
-            arrival.sure = found.ident == threading.get_ident() or is_in(found.ident, found.frame)
+            arrival.sure = found.ident == threading.get_ident() or is_in(found, step_codes())
 
     def _first_select(self, loop: Any, inner: Callable[[Any], Any]) -> Any:
         """What ends the step that was running at install, if no other step does."""

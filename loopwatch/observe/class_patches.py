@@ -16,6 +16,7 @@ from types import CodeType
 from typing import Any, NamedTuple, Protocol
 
 from .. import _compat
+from .step_codes import STDLIB, code_of_run
 from .steps import Stopwatch, make_run
 
 _KEPT = 8
@@ -143,7 +144,7 @@ class ClassPatches:
 
     def step_codes(self) -> tuple[CodeType, ...]:
         """The code objects that mark, in a stack, where a step begins."""
-        return _STDLIB if self._run.ours is None else (*_STDLIB, self._run.ours.__code__)
+        return STDLIB if self._run.ours is None else (*STDLIB, *code_of_run(self._run.ours))
 
     # --- proof ---
 
@@ -153,7 +154,7 @@ class ClassPatches:
             loop._loopwatch = state = Stopwatch()
             ran: list[int] = []
             with contextlib.suppress(Exception):
-                events.Handle(ran.append, [1], loop)._run()
+                events.Handle(ran.append, (1,), loop)._run()
         return ran == [1] and state.quick + sum(state.step_counts) == 1
 
     def forever_ticks(self) -> bool:
@@ -229,16 +230,5 @@ def _unopened_loop() -> Iterator[Any]:
     finally:
         loop.close()
 
-
-def _codes_of(function: Any) -> Iterator[CodeType]:
-    """The code of a function and of what it wraps."""
-    for _ in range(8):
-        code = getattr(function, "__code__", None)
-        if isinstance(code, CodeType):
-            yield code
-        function = getattr(function, "__wrapped__", None)
-
-
-_STDLIB = tuple(_codes_of(events.Handle._run))
 
 patches = ClassPatches()

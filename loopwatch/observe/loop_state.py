@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from .. import _compat
 from ..facts import ContributorFacts, HandleFacts
@@ -205,7 +205,7 @@ class LoopState(LoopClock):
             self.outlets.faults.append(error)
 
 
-_MARK: Any = vars(Stopwatch)["mark"]
+_MARK = cast(Any, Stopwatch).mark
 
 
 class EntryState(LoopState):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from asyncio import events
 from collections.abc import Collection, Iterator
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 from .. import _compat
+from .step_codes import begins_step, runs_handle
 
 
 class Found(NamedTuple):
@@ -40,7 +40,7 @@ def _innermost(frame: FrameType, ident: int, codes: Collection[CodeType]) -> Fou
     handle: Any = None
     step = None
     for outer in _outward(frame):
-        if step is None and outer.f_code in codes and (handle := _handle_in(outer)) is not None:
+        if step is None and begins_step(outer, codes) and (handle := runs_handle(outer, codes)) is not None:
             step = outer
         elif outer.f_code.co_name == "run_forever":
             loop = outer.f_locals.get("self")
@@ -53,19 +53,19 @@ def handles_under_way(loop: Any, codes: Collection[CodeType]) -> list[Any]:
     """The handles whose steps the calling thread is in, outermost first; several where the loop was re-entered."""
     handles: list[Any] = []
     for frame in _outward(sys._getframe(1)):
-        if frame.f_code not in codes:
-            continue
-        handle = _handle_in(frame)
+        handle = runs_handle(frame, codes)
         if handle is not None and handle._loop is loop and all(other is not handle for other in handles):
             handles.insert(0, handle)
     return handles
 
 
-def is_in(ident: int, step: FrameType) -> bool:
-    """Whether a thread is still in a frame."""
+def is_in(found: Found, codes: Collection[CodeType]) -> bool:
+    """Whether a thread is still in the step in which it was found."""
     with _compat.uncollected():
-        frame = _compat.stacks().get(ident)
-        return frame is not None and any(outer is step for outer in _outward(frame))
+        return any(
+            outer is found.frame and runs_handle(outer, codes) is found.handle
+            for outer in _outward(_compat.stacks().get(found.ident))
+        )
 
 
 def thread_name(ident: int) -> str:
@@ -84,11 +84,6 @@ def _outward(frame: FrameType | None) -> Iterator[FrameType]:
     while frame is not None:
         yield frame
         frame = frame.f_back
-
-
-def _handle_in(frame: FrameType) -> Any:
-    handle = frame.f_locals.get("self")
-    return handle if issubclass(type(handle), events.Handle) else None
 
 
 def _current() -> Any:

@@ -6,6 +6,7 @@ from collections import deque
 from types import CodeType, FrameType
 
 from ..facts import RawFrame
+from .step_codes import begins_step
 
 _OURS = __name__.partition(".")[0] + "."
 _KEPT = 64
@@ -20,7 +21,9 @@ def copy_stack(frame: FrameType | None, until: tuple[CodeType, ...]) -> tuple[tu
     while frame is not None:
         code = frame.f_code
         if until and code in until:
-            break
+            if begins_step(frame, until):
+                break
+            return None, None  # the loop itself, between its steps
         if code.co_name == "_find_and_load" and code.co_filename.startswith("<frozen importlib"):
             importing = str(frame.f_locals.get("name"))
         copy = RawFrame(code, frame.f_lasti, str(frame.f_globals.get("__name__", "")))

@@ -21,6 +21,7 @@ _OTHER_PROCESSES = {
 
 def coverage(
     *,
+    timed: str = "",
     covered_up: bool = False,
     blind: Mapping[str, str] | None = None,
     partly: Mapping[str, str] | None = None,
@@ -32,15 +33,15 @@ def coverage(
 ) -> tuple[Coverage, ...]:
     """One entry for each thing that is watched, or that is there and cannot be.
 
-    What a process does not use has no entry. ``covered_up``: another tool's function stands around
-    ours; ``blind`` and ``partly``: types of loops, with the reason, and ``asyncio`` itself where our
-    function is called no more; ``pools``: the kinds that were met; ``anyio``: its threads are seen;
+    What a process does not use has no entry. ``timed``: by which stopwatch, in words; ``covered_up``: another tool's
+    function stands around ours; ``blind`` and ``partly``: types of loops, with the reason, and ``asyncio`` itself
+    where our function is called no more; ``pools``: the kinds that were met; ``anyio``: its threads are seen;
     ``executors``: classes that run jobs by themselves and were met, and whether those jobs can be followed;
     ``modules``: the names of what is imported (``sys.modules``); ``untold``: what the platform does not tell.
     """
     blind = dict(blind or {})
     return (
-        _asyncio_loops(covered_up, blind.pop(_ASYNCIO, None)),
+        _asyncio_loops(timed, covered_up, blind.pop(_ASYNCIO, None)),
         *(Coverage(f"loops of {name}", "partial", reason) for name, reason in dict(partly or {}).items()),
         *_foreign_loops(blind, modules),
         *_executors(pools),
@@ -51,11 +52,12 @@ def coverage(
     )
 
 
-def _asyncio_loops(covered_up: bool, torn_out: str | None) -> Coverage:
+def _asyncio_loops(timed: str, covered_up: bool, torn_out: str | None) -> Coverage:
     if torn_out is not None:
         return Coverage("asyncio loops", "blind", torn_out)
+    by = f", timed {timed}" if timed else ""
     through = "; what another tool does around each step (in Handle._run) counts as the step's" if covered_up else ""
-    return Coverage("asyncio loops", "exact", f"every step and every turn{through}")
+    return Coverage("asyncio loops", "exact", f"every step and every turn{by}{through}")
 
 
 def _foreign_loops(blind: Mapping[str, str], modules: Container[str]) -> list[Coverage]:

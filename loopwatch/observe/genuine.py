@@ -1,0 +1,130 @@
+"""Whether a function is asyncio's own ``Handle._run``, and where a handle keeps what that function uses.
+
+The accelerator does in C what that function does when nothing fails, so nothing but evidence counts:
+
+- the version of Python is one whose ``Handle._run`` was read by us;
+- the code of the function is what the loader of ``asyncio.events`` gives for it, bit by bit, so that no
+  tool has put its own in its place or changed its code;
+- run on a handle that takes notes, it asks for exactly what we ask for, in the same order, and does no more.
+
+``NotGenuine`` says what was found instead; then the function itself is called and timed.
+"""
+
+from __future__ import annotations
+
+from asyncio import events
+from collections.abc import Callable
+from types import CodeType, FunctionType, MemberDescriptorType
+from typing import Any, NamedTuple
+
+from .. import _compat
+
+_SLOTS = ("_loop", "_context", "_callback", "_args")
+_COMPARED = (
+    "co_argcount",
+    "co_code",
+    "co_consts",
+    "co_exceptiontable",  # since 3.11
+    "co_flags",
+    "co_freevars",
+    "co_kwonlyargcount",
+    "co_name",
+    "co_names",
+    "co_varnames",
+)
+
+
+class NotGenuine(Exception):
+    """Says in a few words why a function cannot stand for asyncio's ``Handle._run``."""
+
+
+class HandleShape(NamedTuple):
+    """The descriptors of a handle's ``_loop``, ``_context``, ``_callback``, ``_args``, and the types that keep them."""
+
+    slots: tuple[MemberDescriptorType, ...]
+    types: tuple[type, ...]
+
+
+def handle_shape() -> HandleShape:
+    """Where asyncio's handles keep what is needed. Raises NotGenuine."""
+    slots = tuple(vars(events.Handle).get(name) for name in _SLOTS)
+    known = tuple(slot for slot in slots if type(slot) is MemberDescriptorType)
+    if len(known) != len(_SLOTS):
+        raise NotGenuine("asyncio's handles are not made as in a known version of Python")
+    candidates = (events.Handle, events.TimerHandle, getattr(events, "_ThreadSafeHandle", None))
+    return HandleShape(known, tuple(kind for kind in candidates if kind is not None and _keeps(kind, slots)))
+
+
+def _keeps(kind: type, slots: tuple[Any, ...]) -> bool:
+    return all(getattr(kind, name, None) is slot for name, slot in zip(_SLOTS, slots))
+
+
+def assert_genuine(function: Any) -> None:
+    """Raises NotGenuine unless ``function`` is asyncio's own ``Handle._run`` of a version that we know."""
+    if not _compat.KNOWN_HANDLES:
+        raise NotGenuine("the handles of this version of Python are not known")
+    if type(function) is not FunctionType or function.__globals__ is not vars(events):
+        raise NotGenuine("another tool stands in Handle._run")
+    if function.__defaults__ or function.__kwdefaults__ or function.__closure__:
+        raise NotGenuine("Handle._run is not as it was defined")
+    original = _original()
+    if original is None:
+        raise NotGenuine("the original of Handle._run cannot be read")
+    if not _same(function.__code__, original):
+        raise NotGenuine("the code of Handle._run was changed")
+    if not _does_as_known(function):
+        raise NotGenuine("Handle._run does not do what it did in the versions that are known")
+
+
+def _original() -> CodeType | None:
+    """The code of ``Handle._run`` as asyncio was installed."""
+    loader: Any = getattr(events.__spec__, "loader", None)
+    try:
+        module = loader.get_code(events.__name__)
+    except Exception:  # loaders may be of any make, and the files may be gone
+        return None
+    handle = _within(module, "Handle")
+    return None if handle is None else _within(handle, "_run")
+
+
+def _within(code: Any, name: str) -> CodeType | None:
+    constants = getattr(code, "co_consts", ())
+    return next((each for each in constants if type(each) is CodeType and each.co_name == name), None)
+
+
+def _same(code: CodeType, original: CodeType) -> bool:
+    return all(getattr(code, name, None) == getattr(original, name, None) for name in _COMPARED)
+
+
+class _Noting:
+    """A handle, and its context, that take notes of what is asked of them, and of what is run."""
+
+    notes: list[Any]
+
+    def __init__(self) -> None:
+        object.__setattr__(self, "notes", [])
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self.notes.append((name, value))
+
+    def __getattr__(self, name: str) -> Any:
+        self.notes.append(name)
+        if name == "_context":
+            return self
+        if name == "_callback":
+            return len
+        if name == "_args":
+            return (self, 1)
+        raise AttributeError(name)
+
+    def run(self, *given: Any) -> None:
+        self.notes.append(given)
+
+
+def _does_as_known(function: Callable[[Any], Any]) -> bool:
+    noting = _Noting()
+    try:
+        answer = function(noting)
+    except Exception:
+        return False
+    return answer is None and noting.notes == ["_context", "_callback", "_args", (len, noting, 1)]

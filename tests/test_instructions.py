@@ -1,0 +1,81 @@
+"""What a watched step costs, counted in instructions: no busy machine can disturb that."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tests.implementations import NAMES, implementation
+from tests.valgrind import run_under
+
+STEPS = 3000
+PROGRAM = """
+    import os
+    from loopwatch.observe import _steps_py, steps
+    # Under valgrind everything takes so long that no step would be quick.
+    _steps_py.QUICK = 3600.0
+    if steps.IMPLEMENTATION == "c":
+        from loopwatch.observe import accelerated
+        accelerated.QUICK = 3600.0
+    import loopwatch
+    from benchmarks.workloads import WORKLOADS
+
+    def count(name):
+        run = WORKLOADS[name][-1]
+        run(500)  # until the interpreter has specialised what runs
+        os.getppid()
+        run({steps})
+        os.getppid()
+
+    for name in {names}:
+        count(name)
+        with loopwatch.install(reporters=[], prometheus=False) as watch:
+            watch._sampler.stop()  # it looks as often as time passes, and time passes slowly here
+            count(name)
+"""
+
+BOUNDS = {
+    "c": {"call_soon": 0.99, "sleep": 0.97},
+    "python": {"call_soon": 1.25, "sleep": 1.20},
+}
+"""Ratios to the unwatched loop. They are near what was measured: what makes a step dearer is to be noticed."""
+
+
+@pytest.mark.needs("pyperf", programs=("valgrind",))
+@pytest.mark.parametrize("name", NAMES)
+def test_a_watched_step_is_as_cheap_as_promised(tmp_path: Path, name: str) -> None:
+    """In C it takes fewer instructions than an unwatched one, and in Python few more."""
+    implementation(name)
+    bounds = BOUNDS[name]
+    program = textwrap.dedent(PROGRAM).format(steps=STEPS, names=list(bounds))
+    output = tmp_path / "counts"
+    # Each call of getppid(2) ends a count and begins another.
+    run_under(
+        tmp_path,
+        "callgrind",
+        program,
+        f"--callgrind-out-file={output}",
+        "--dump-before=getppid",
+        LOOPWATCH_NO_EXTENSIONS="" if name == "c" else "1",
+        LOOPWATCH_REQUIRE_C="1" if name == "c" else "",
+    )
+    counts = [instructions(Path(f"{output}.{number}")) for number in range(1, 4 * len(bounds) + 1)]
+    ratios = {}
+    for workload in bounds:
+        _, unwatched, _, watched = counts[:4]
+        del counts[:4]
+        assert unwatched > 1000 * STEPS  # it did what it was to do
+        ratios[workload] = round(watched / unwatched, 4)
+    print(ratios)
+    assert {workload: ratio <= bounds[workload] for workload, ratio in ratios.items()} == dict.fromkeys(bounds, True), (
+        ratios
+    )
+
+
+def instructions(dump: Path) -> int:
+    """The total of a dump of callgrind's."""
+    (total,) = re.findall(r"(?m)^(?:totals|summary): (\d+)", dump.read_text(errors="replace"))[-1:]
+    return int(total)
