@@ -315,6 +315,11 @@ def namespace(module: object) -> dict[str, Any]:
     return (_NAMES_OF_MODULE.__get__(module) or {}) if issubclass(type(module), ModuleType) else {}
 
 
+def code_name(code: CodeType) -> str:
+    """The name that code carries itself: without its class before Python 3.11."""
+    return str(getattr(code, "co_qualname", code.co_name))
+
+
 if sys.version_info >= (3, 11):
 
     def qualified_name(code: CodeType, module: str) -> str:
