@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import base_events, events
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -43,7 +44,7 @@ class Tracer:
             self.calls += 1
             return self.before(this)
 
-        self.function = traced
+        self.function: Any = traced
         setattr(self.owner, self.name, traced)
         return self
 
@@ -51,6 +52,34 @@ class Tracer:
         setattr(self.owner, self.name, self.before)
 
 
+class BindingTracer(Tracer):
+    """One whose function learns by being bound for which object it is called, as those made with wrapt do."""
+
+    def install(self) -> Tracer:
+        super().install()
+        self.function = _Wrapper(self)
+        setattr(self.owner, self.name, self.function)
+        return self
+
+
+class _Wrapper:
+    def __init__(self, tracer: Tracer) -> None:
+        self.tracer = tracer
+        self.__wrapped__ = tracer.before
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        return self if instance is None else partial(self._call, instance)
+
+    def __call__(self, *args: Any) -> Any:
+        return self._call(None, *args)
+
+    def _call(self, instance: Any, *args: Any) -> Any:
+        self.tracer.calls += 1
+        assert isinstance(instance, self.tracer.owner)
+        return self.__wrapped__.__get__(instance, type(instance))(*args)
+
+
+TRACERS = pytest.mark.parametrize("kind", [Tracer, BindingTracer], ids=["plain", "binding"])
 PATCHED = pytest.mark.parametrize(
     ("owner", "name"), [(events.Handle, "_run"), (base_events.BaseEventLoop, "run_forever")], ids=["run", "forever"]
 )
@@ -69,10 +98,11 @@ def one_long_step(watching: Watching) -> list[tuple[str, float]]:
     return watching.told()
 
 
+@TRACERS
 @PATCHED
-def test_a_tool_that_came_before_us_is_kept(watching: Watching, owner: type, name: str) -> None:
-    """Its function runs under ours, and stands alone again when we go."""
-    tracer = Tracer(owner, name).install()
+def test_a_tool_that_came_before_us_is_kept(watching: Watching, kind: type[Tracer], owner: type, name: str) -> None:
+    """Its function runs under ours, is given what it would be given without us, and stands alone when we go."""
+    tracer = kind(owner, name).install()
     watching.hook.install()
     assert not watching.hook.covered_up
     calls = tracer.calls
@@ -83,12 +113,15 @@ def test_a_tool_that_came_before_us_is_kept(watching: Watching, owner: type, nam
     tracer.uninstall()
 
 
+@TRACERS
 @PATCHED
-def test_a_tool_that_came_after_us_is_not_torn_out(watching: Watching, owner: type, name: str) -> None:
+def test_a_tool_that_came_after_us_is_not_torn_out(
+    watching: Watching, kind: type[Tracer], owner: type, name: str
+) -> None:
     """Its function stays around ours, which passes everything through, serves again, and goes when it can."""
     watching.hook.install()
     ours = vars(owner)[name]
-    tracer = Tracer(owner, name).install()
+    tracer = kind(owner, name).install()
     assert watching.hook.covered_up is (name == "_run")
     assert one_long_step(watching) == [("step", LONG)]
     watching.hook.uninstall()

@@ -12,7 +12,7 @@ import contextlib
 import functools
 from asyncio import base_events, events
 from collections.abc import Callable, Iterator
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Any, NamedTuple, Protocol
 
 from .. import _compat
@@ -113,7 +113,7 @@ class ClassPatches:
     def __init__(self) -> None:
         self.watcher: Watcher | None = None
         self._clock: Callable[[], float] = _compat.clocks.monotonic
-        self._run = _Place(lambda: events.Handle, "_run", lambda previous: make_run(previous, self._adopt, self._clock))
+        self._run = _Place(lambda: events.Handle, "_run", self._make_run)
         self._forever = _Place(lambda: base_events.BaseEventLoop, "run_forever", self._make_forever)
         self._begins = [
             _Place(lambda: events, "_set_running_loop", _make_set_running_loop),
@@ -171,7 +171,11 @@ class ClassPatches:
         watcher = self.watcher
         return DISCARD if watcher is None else watcher.adopt(handle)
 
-    def _make_forever(self, previous: Callable[[Any], None]) -> Any:
+    def _make_run(self, previous: Any) -> Any:
+        return make_run(caller_of(previous), self._adopt, self._clock)
+
+    def _make_forever(self, standing: Any) -> Any:
+        previous = caller_of(standing)
         watching = True
 
         def run_forever(self: Any) -> None:
@@ -198,6 +202,17 @@ class ClassPatches:
         run_forever.let_go = let_go  # type: ignore[attr-defined]
         run_forever.take_up = take_up  # type: ignore[attr-defined]
         return run_forever
+
+
+def caller_of(standing: Any) -> Callable[[Any], Any]:
+    """A function that calls what stands in a class for the object that it is given, as the interpreter would.
+
+    A plain function is that already. Others have to be bound first, as the wrappers of tracing tools, which are
+    told no object otherwise.
+    """
+    if type(standing) is FunctionType:
+        return standing
+    return lambda self: standing.__get__(self, type(self))()
 
 
 def _make_set_running_loop(previous: Callable[[Any], None]) -> Any:
