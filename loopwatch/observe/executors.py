@@ -25,7 +25,7 @@ from .. import _compat
 from .bounded import Finished
 from .foreign_executors import OPEN, ForeignExecutors, has_own_submit, with_own_submit
 from .jobs import NOBODY, NOWHERE, Job, OpenJob, Pool, RemoteJob, here, pool_on
-from .places import Places
+from .places import Places, caller_of
 
 _FINISHED_AT_MOST = 50_000
 _POOLS = 64
@@ -43,14 +43,14 @@ _clock = _compat.clocks.monotonic
 
 
 def _make_submit(previous: Any, hook: ExecutorHook, threads: bool) -> Any:
-    finished, alarm = hook.finished, hook.alarm
-    plain = getattr(previous, "__module__", None) == ThreadPoolExecutor.__module__
+    finished, alarm, call = hook.finished, hook.alarm, caller_of(previous)
+    plain = call is previous and previous.__module__ == ThreadPoolExecutor.__module__
     inside: type[Job] = Job if plain and not hasattr(previous, "__wrapped__") else OpenJob
 
     # Written out rather than cut into functions: each call of one would cost a good part of what a job may cost.
     def submit(self: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
         if not hook.installed:
-            return previous(self, fn, *args, **kwargs)
+            return call(self, fn, *args, **kwargs)
         try:
             try:
                 pool = self._loopwatch
@@ -87,9 +87,9 @@ def _make_submit(previous: Any, hook: ExecutorHook, threads: bool) -> Any:
                 given = fn
         except Exception as error:
             hook.faults.append(error)
-            return previous(self, fn, *args, **kwargs)
+            return call(self, fn, *args, **kwargs)
         try:
-            future = previous(self, given, *args, **kwargs)
+            future = call(self, given, *args, **kwargs)
         except BaseException:
             job.forget()
             raise
@@ -117,8 +117,10 @@ def _note_abandoned(future: Any) -> None:
 
 
 def _make_cancel(previous: Any, hook: ExecutorHook) -> Any:
-    def cancel(self: Any) -> bool:
-        cancelled: bool = previous(self)
+    call = caller_of(previous)
+
+    def cancel(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        cancelled = call(self, *args, **kwargs)
         if not cancelled and hook.installed:
             try:
                 _note_abandoned(self)
