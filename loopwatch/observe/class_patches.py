@@ -12,10 +12,11 @@ import contextlib
 import functools
 from asyncio import base_events, events
 from collections.abc import Callable, Iterator
-from types import CodeType, FunctionType
+from types import CodeType
 from typing import Any, NamedTuple, Protocol
 
 from .. import _compat
+from .places import caller_of
 from .step_codes import STDLIB, code_of_run
 from .steps import Stopwatch, make_run
 
@@ -202,17 +203,6 @@ class ClassPatches:
         run_forever.let_go = let_go  # type: ignore[attr-defined]
         run_forever.take_up = take_up  # type: ignore[attr-defined]
         return run_forever
-
-
-def caller_of(standing: Any) -> Callable[[Any], Any]:
-    """A function that calls what stands in a class for the object that it is given, as the interpreter would.
-
-    A plain function is that already. Others have to be bound first, as the wrappers of tracing tools, which are
-    told no object otherwise.
-    """
-    if type(standing) is FunctionType:
-        return standing
-    return lambda self: standing.__get__(self, type(self))()
 
 
 def _make_set_running_loop(previous: Callable[[Any], None]) -> Any:
