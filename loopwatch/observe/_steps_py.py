@@ -65,7 +65,7 @@ class Stopwatch(Counting):
     """What one loop's hooks write and the sampler reads; written by the loop's own thread only.
 
     ``mark``: when the running step began, ``NEVER`` while the loop waits in its poll or does not
-    run. ``turn``: when the turn began, or, while it waits, the poll. ``handle``: what runs.
+    run. ``turn``: when the turn began, or, while it waits, the poll. ``handle``: what runs, None between two steps.
     ``quick`` and ``quick_turns`` count what is too short to need more.
 
     ``idle`` are the seconds in the poll, less the time of the clock at which a poll that lasts
@@ -115,6 +115,7 @@ def make_run(previous: Callable[[Any], None], adopt: Callable[[Any], Stopwatch],
                 else:
                     state.slow_step(self, now)
                 state.mark = now
+                state.handle = None  # so that it ends between the steps, and not within the next one
             except Exception:  # no stopwatch of ours: a mock, or a proxy that has an answer to every name
                 adopt(self)
         self = None  # as in what is wrapped: a traceback may keep this frame, and with it the handle, in a cycle

@@ -41,6 +41,7 @@ def make_run(previous: Callable[[Any], None], adopt: Callable[[Any], Any], clock
             else:
                 state.slow_step(handle, now)
             state.mark = now
+            state.handle = None
         except Exception:
             adopt(handle)
 

@@ -331,6 +331,7 @@ class AsyncioHook:
         else:
             state.slow_step(handle, now)
         state.mark = now
+        state.handle = None
 
     # --- forks ---
 
