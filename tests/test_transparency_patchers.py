@@ -167,6 +167,19 @@ def test_a_watch_that_was_torn_out_says_so(watching: Watching) -> None:
     assert (watching.hook.covered_up, watching.hook.blind) == (False, {})
 
 
+def test_a_tool_that_came_after_us_is_called_once_to_prove_that_we_are(watching: Watching) -> None:
+    """However often it is asked whether all is seen: what it counts are not the application's callbacks."""
+    watching.hook.install()
+    tracer = Tracer(events.Handle, "_run").install()
+    assert [watching.hook.covered_up for _ in range(5)] == [True] * 5
+    assert tracer.calls == 1
+    other = Tracer(events.Handle, "_run").install()
+    assert watching.hook.covered_up
+    assert (other.calls, watching.hook.blind) == (1, {})
+    other.uninstall()
+    tracer.uninstall()
+
+
 def test_a_patched_select_is_kept_and_put_back(watching: Watching) -> None:
     """Another tool's function in the selector itself runs under ours, and is there again when we go."""
     polls: list[Any] = []

@@ -96,7 +96,7 @@ class AsyncioHook:
     def covered_up(self) -> bool:
         """Whether another tool has put its function around ours; where ours is not called at all, ``blind`` says so."""
         outermost = patches.outermost
-        self.kinds.all_are_seen(outermost or patches.run_ticks())
+        self.kinds.all_are_seen(outermost or patches.still_ticks())
         return not outermost
 
     # --- loops come and go ---

@@ -114,6 +114,7 @@ class ClassPatches:
     def __init__(self) -> None:
         self.watcher: Watcher | None = None
         self._clock: Callable[[], float] = _compat.clocks.monotonic
+        self._proven: tuple[Any, Any, bool] | None = None
         self._run = _Place(lambda: events.Handle, "_run", self._make_run)
         self._forever = _Place(lambda: base_events.BaseEventLoop, "run_forever", self._make_forever)
         self._begins = [
@@ -132,7 +133,7 @@ class ClassPatches:
 
     def take_out(self) -> None:
         """Leave the classes as they were, where no other tool stands around us. Nobody is told from here on."""
-        self.watcher = None
+        self.watcher = self._proven = None
         self._run.take_out()
         self._forever.take_out()
         for place in self._begins:
@@ -157,6 +158,14 @@ class ClassPatches:
             with contextlib.suppress(Exception):
                 events.Handle(ran.append, (1,), loop)._run()
         return ran == [1] and state.quick + sum(state.step_counts) == 1
+
+    def still_ticks(self) -> bool:
+        """The same, asked once of whatever stands there: other tools are called by it, for nothing."""
+        standing, ours = self._run.standing(), self._run.ours
+        proven = self._proven
+        if proven is None or proven[0] is not standing or proven[1] is not ours:
+            proven = self._proven = (standing, ours, self.run_ticks())
+        return proven[2]
 
     def forever_ticks(self) -> bool:
         """Let a loop that is closed begin to run, and see whether that was told. The watcher must be in its place."""
