@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..metrics import STEP_BOUNDS, TURN_BOUNDS
+from .guard import theirs
 
 QUICK = min(STEP_BOUNDS[0], TURN_BOUNDS[0])
 NEVER = float("inf")
@@ -102,7 +103,9 @@ def make_run(previous: Callable[[Any], None], adopt: Callable[[Any], Stopwatch],
         try:
             state = self._loop._loopwatch
             state.handle = self
-        except Exception:
+        except Exception as error:
+            if theirs(error):
+                raise
             state = adopt(self)
             state.handle = self
         try:
@@ -116,7 +119,9 @@ def make_run(previous: Callable[[Any], None], adopt: Callable[[Any], Stopwatch],
                     state.slow_step(self, now)
                 state.mark = now
                 state.handle = None  # so that it ends between the steps, and not within the next one
-            except Exception:  # no stopwatch of ours: a mock, or a proxy that has an answer to every name
+            except Exception as error:  # no stopwatch of ours: a mock, or a proxy that has an answer to every name
+                if theirs(error):
+                    raise
                 adopt(self)
         self = None  # as in what is wrapped: a traceback may keep this frame, and with it the handle, in a cycle
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from ..errors import SelfCheckFailed
 from .class_patches import DISCARD, patches
+from .guard import theirs
 from .loop_kinds import OWN_STEPS, LoopKinds
 from .loop_state import EntryState, LoopState, Outlets
 from .polls import Tap, replaced, selector_of, turns_plainly
@@ -120,6 +121,8 @@ class AsyncioHook:
             self._still_wanted(state)
             return Entered(state, outer)
         except Exception as error:
+            if theirs(error):
+                raise
             self.outlets.faults.append(error)
             return None
 
@@ -140,6 +143,8 @@ class AsyncioHook:
             if len(self.states) > _CROWD:
                 self.outlets.alarm.wake()
         except Exception as error:
+            if theirs(error):
+                raise
             self.outlets.faults.append(error)
 
     def meet(self, loop: Any) -> None:
@@ -147,6 +152,8 @@ class AsyncioHook:
         try:
             self.kinds.meet(loop)
         except Exception as error:
+            if theirs(error):
+                raise
             self.outlets.faults.append(error)
 
     def adopt(self, handle: Any) -> Stopwatch:
@@ -166,6 +173,8 @@ class AsyncioHook:
             self._still_wanted(state)
             return state
         except Exception as error:
+            if theirs(error):
+                raise
             self.outlets.faults.append(error)
             return DISCARD
 

@@ -16,6 +16,7 @@ from types import CodeType
 from typing import Any, NamedTuple, Protocol
 
 from .. import _compat
+from .guard import theirs
 from .places import caller_of
 from .step_codes import STDLIB, code_of_run
 from .steps import Stopwatch, make_run
@@ -25,7 +26,7 @@ _KEPT = 8
 
 
 class Watcher(Protocol):
-    """What our functions tell of. None of these may raise."""
+    """What our functions tell of. None of these may raise an error of its own; see ``guard.py`` for those of others."""
 
     def adopt(self, handle: Any) -> Stopwatch: ...
     def enter(self, loop: Any) -> Any: ...
@@ -155,8 +156,11 @@ class ClassPatches:
         with _unopened_loop() as loop:
             loop._loopwatch = state = Stopwatch()
             ran: list[int] = []
-            with contextlib.suppress(Exception):
+            try:
                 events.Handle(ran.append, (1,), loop)._run()
+            except Exception as error:
+                if theirs(error):
+                    raise
         return ran == [1] and state.quick + sum(state.step_counts) == 1
 
     def still_ticks(self) -> bool:
