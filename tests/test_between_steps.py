@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -65,3 +65,44 @@ def test_a_handler_that_the_loop_calls_is_not_charged_to_the_next_step(events: R
     if starved(longest):
         pytest.skip(BUSY)
     assert longest.cause == "unknown"
+
+
+class Large:
+    """Takes long to end, as a large object graph does."""
+
+    def __init__(self, end: Callable[[], object]) -> None:
+        self.end = end
+
+    def __del__(self) -> None:
+        self.end()
+
+
+def hold_interpreter() -> None:
+    """Without a look for others, as the end of a large list."""
+    began = time.thread_time()
+    while time.thread_time() - began < 0.3:
+        sum(range(2_000_000))
+
+
+@pytest.mark.parametrize("end", [lambda: time.sleep(0.4), hold_interpreter], ids=["waits", "computes"])
+def test_the_end_of_what_a_callback_was_given_is_not_charged_to_the_next_step(
+    events: RecordingReporter, end: Callable[[], object]
+) -> None:
+    """The loop lets go of it when it takes the next callback from its queue."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(0.2)
+        loop.call_soon(type, Large(end))
+        loop.call_soon(innocent)
+        await asyncio.sleep(0.1)
+
+    with loopwatch.install(threshold=0.1, reporters=[events], prometheus=False) as watch:
+        asyncio.run(main())
+        assert watch.flush(10.0)
+    assert events.stalls
+    longest = max(events.stalls, key=lambda stall: stall.duration)
+    assert (longest.callback.rpartition(".")[2], longest.culprit) == ("innocent", None)
+    if starved(longest):
+        pytest.skip(BUSY)
+    assert (longest.cause, longest.evidence["waited_for"]) == ("unknown", "loop")

@@ -159,6 +159,22 @@ def test_what_passes_between_two_steps_is_no_steps_doing() -> None:
     assert cause(overrun(between=True, cpu_seconds=1.0, samples=seen("running", late=0.9))) == ("unknown", False)
 
 
+@pytest.mark.parametrize(("until", "expected"), [(0.9, ("unknown", False)), (0.3, ("cpu", True))])
+def test_a_step_is_not_charged_with_what_was_over_when_it_began(until: float, expected: tuple[str, bool]) -> None:
+    """Where that was most of the time: the end of what the step before it was given may take long."""
+    entered = RawFrame(AT_WORK.code, 0, AT_WORK.module)
+    before = Sample(100.0 + until, 100.0, until, (entered,))
+    after = Sample(101.0, 100.0, 0.0 if until > 0.5 else 1.0 - until, (AT_WORK,) if until < 0.5 else ())
+    facts = overrun(cpu_seconds=1.0, samples=[before, after])
+    assert cause(facts) == expected
+
+
+def test_who_wants_the_interpreter_between_two_steps_lacks_that() -> None:
+    """The loop itself does nothing then that anyone could mend."""
+    facts = overrun(between=True, cpu_seconds=0.01, wakes=200.0, samples=seen("futex", frame=None))
+    assert evidence(facts)["waited_for"] == "interpreter"
+
+
 def test_a_busy_host_goes_before_an_import() -> None:
     """A small import that gets no CPU is not to blame for it."""
     facts = overrun(cpu_seconds=0.1, queued_seconds=0.8, samples=seen("running", importing="json"))

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from loopwatch.explain.looks import LATE, seconds_of, shares, weigh
-from loopwatch.facts import Overrun, Sample
+from loopwatch.facts import HandleFacts, Overrun, RawFrame, Sample
 from tests.made_overruns import AT_WORK, calls, overrun, seen
 
 TINY = 0.001
+ENTERED = RawFrame(AT_WORK.code, 0, AT_WORK.module)
 
 
 def weights(facts: Overrun) -> list[float]:
@@ -74,6 +75,23 @@ def test_a_late_sample_of_asyncio_alone_shows_nothing(frames: Any, late: float, 
     """What held the interpreter was over by then, and asyncio went on: it is not to blame for having been seen."""
     (look,) = weigh(overrun(samples=[seen("running", late=late)[0]._replace(frames=frames)]))
     assert look.frames == shown
+
+
+@pytest.mark.parametrize(
+    ("handle", "frames", "before"),
+    [
+        (ENTERED.code, (ENTERED,), True),
+        (ENTERED.code, (AT_WORK,), False),
+        (ENTERED.code, (AT_WORK, ENTERED), False),
+        (None, (ENTERED,), False),
+    ],
+    ids=["entered", "at work", "has called another", "called from C"],
+)
+def test_a_step_that_has_run_nothing_yet_shows_what_was_before_it(handle: Any, frames: Any, before: bool) -> None:
+    """Only where it is certain that what was entered is what the loop has called."""
+    facts = overrun(samples=[Sample(100.9, 100.0, 0.8, frames)], handle=HandleFacts("view", code=handle))
+    (look,) = weigh(facts)
+    assert (look.before, look.frames == ()) == (before, before)
 
 
 def test_shares_are_told_the_most_first() -> None:

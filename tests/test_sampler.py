@@ -121,6 +121,24 @@ def test_a_loop_that_stopped_unseen_is_not_held(stage: Stage) -> None:
     assert stage.sampler.stalled(stage.state, stage.clock()) == 0.0
 
 
+def test_many_short_steps_of_a_turn_are_a_stall_in_progress(stage: Stage) -> None:
+    """From the threshold on, without the steps that are stalls of their own."""
+    stage.begin_turn()
+    stage.clock.advance(THRESHOLD / 2)
+    stage.begin_step()
+    assert stage.sampler.stalled(stage.state, stage.clock()) == 0.0
+    stage.clock.advance(THRESHOLD / 2)
+    stage.begin_step()
+    assert stage.sampler.stalled(stage.state, stage.clock()) == pytest.approx(THRESHOLD)
+    stage.clock.advance(2 * THRESHOLD)
+    assert stage.sampler.stalled(stage.state, stage.clock()) == pytest.approx(2 * THRESHOLD)
+    stage.state.held_in_turn = 2 * THRESHOLD
+    stage.begin_step()
+    assert stage.sampler.stalled(stage.state, stage.clock()) == pytest.approx(THRESHOLD)
+    stage.poll()
+    assert stage.sampler.stalled(stage.state, stage.clock()) == 0.0
+
+
 def test_what_a_nested_loop_took_is_not_the_steps(stage: Stage) -> None:
     """Its marks are moved by as much: what was seen before belongs to it all the same."""
     stage.begin_turn()

@@ -193,7 +193,22 @@ def test_what_runs_is_published(clock: FakeClock) -> None:
     state_run(handle)
     assert seen == [(handle, began)]
     run(Handle(clock))
-    assert state.handle is not handle  # nothing but what runs now is kept alive
+    assert state.handle is None  # nothing but what runs now is kept alive
+
+
+@pytest.mark.parametrize("seconds", [0.0, 2 * QUICK])
+def test_what_ran_ends_between_the_steps(clock: FakeClock, seconds: float) -> None:
+    """Once its caller has let go of a handle nothing of it is left to end within the next step."""
+    state = Stopwatch()
+    run = watched(clock, state)
+    ended: list[Any] = []
+
+    class Ending(Handle):
+        def __del__(self) -> None:
+            ended.append(state.handle)
+
+    run(Ending(clock, seconds))
+    assert ended == [None]
 
 
 class Refuses:

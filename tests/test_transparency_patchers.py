@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import base_events, events
+from functools import partial
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ class Tracer:
             self.calls += 1
             return self.before(this)
 
-        self.function = traced
+        self.function: Any = traced
         setattr(self.owner, self.name, traced)
         return self
 
@@ -35,6 +36,34 @@ class Tracer:
         setattr(self.owner, self.name, self.before)
 
 
+class BindingTracer(Tracer):
+    """One whose function learns by being bound for which object it is called, as those made with wrapt do."""
+
+    def install(self) -> Tracer:
+        super().install()
+        self.function = _Wrapper(self)
+        setattr(self.owner, self.name, self.function)
+        return self
+
+
+class _Wrapper:
+    def __init__(self, tracer: Tracer) -> None:
+        self.tracer = tracer
+        self.__wrapped__ = tracer.before
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        return self if instance is None else partial(self._call, instance)
+
+    def __call__(self, *args: Any) -> Any:
+        return self._call(None, *args)
+
+    def _call(self, instance: Any, *args: Any) -> Any:
+        self.tracer.calls += 1
+        assert isinstance(instance, self.tracer.owner)
+        return self.__wrapped__.__get__(instance, type(instance))(*args)
+
+
+TRACERS = pytest.mark.parametrize("kind", [Tracer, BindingTracer], ids=["plain", "binding"])
 PATCHED = pytest.mark.parametrize(
     ("owner", "name"), [(events.Handle, "_run"), (base_events.BaseEventLoop, "run_forever")], ids=["run", "forever"]
 )
@@ -53,10 +82,11 @@ def one_long_step(idle: Watching) -> list[tuple[str, float]]:
     return idle.told()
 
 
+@TRACERS
 @PATCHED
-def test_a_tool_that_came_before_us_is_kept(idle: Watching, owner: type, name: str) -> None:
-    """Its function runs under ours, and stands alone again when we go."""
-    tracer = Tracer(owner, name).install()
+def test_a_tool_that_came_before_us_is_kept(idle: Watching, kind: type[Tracer], owner: type, name: str) -> None:
+    """Its function runs under ours, is given what it would be given without us, and stands alone when we go."""
+    tracer = kind(owner, name).install()
     idle.hook.install()
     assert not idle.hook.covered_up
     calls = tracer.calls
@@ -67,12 +97,13 @@ def test_a_tool_that_came_before_us_is_kept(idle: Watching, owner: type, name: s
     tracer.uninstall()
 
 
+@TRACERS
 @PATCHED
-def test_a_tool_that_came_after_us_is_not_torn_out(idle: Watching, owner: type, name: str) -> None:
+def test_a_tool_that_came_after_us_is_not_torn_out(idle: Watching, kind: type[Tracer], owner: type, name: str) -> None:
     """Its function stays around ours, which passes everything through, serves again, and goes when it can."""
     idle.hook.install()
     ours = vars(owner)[name]
-    tracer = Tracer(owner, name).install()
+    tracer = kind(owner, name).install()
     assert idle.hook.covered_up is (name == "_run")
     assert one_long_step(idle) == [("step", LONG)]
     idle.hook.uninstall()
@@ -116,6 +147,19 @@ def test_a_watch_that_was_torn_out_says_so(idle: Watching) -> None:
     assert len(idle.hook.blind) == 1
     events.Handle._run = ours  # type: ignore[method-assign]
     assert (idle.hook.covered_up, idle.hook.blind) == (False, {})
+
+
+def test_a_tool_that_came_after_us_is_called_once_to_prove_that_we_are(idle: Watching) -> None:
+    """However often it is asked whether all is seen: what it counts are not the application's callbacks."""
+    idle.hook.install()
+    tracer = Tracer(events.Handle, "_run").install()
+    assert [idle.hook.covered_up for _ in range(5)] == [True] * 5
+    assert tracer.calls == 1
+    other = Tracer(events.Handle, "_run").install()
+    assert idle.hook.covered_up
+    assert (other.calls, idle.hook.blind) == (1, {})
+    other.uninstall()
+    tracer.uninstall()
 
 
 def test_a_patched_select_is_kept_and_put_back(idle: Watching) -> None:

@@ -57,15 +57,23 @@ def _done_to_it(overrun: Overrun, looks: Sequence[Look], evidence: dict[str, Any
     if overrun.gc_seconds >= HALF * duration:
         asked = forced_collection(overrun)
         return Verdict("gc", {**evidence, **({"call": "gc.collect"} if asked else {})}, charge=asked)
-    if overrun.between and not any(look.sure and look.frames for look in looks):
-        return Verdict("unknown", {**evidence, "waited_for": "loop"}, charge=False)
     if (overrun.queued_seconds or 0.0) >= HALF * duration and not _suffices(overrun):
         return Verdict("unknown", {**evidence, "waited_for": "cpu"}, charge=False)
     if _wants_interpreter(overrun, looks):
         return Verdict("unknown", {**evidence, "waited_for": "interpreter"}, charge=False)
     if _starts_thread(overrun, looks):
         return Verdict("unknown", {**evidence, "waited_for": "thread"}, charge=False)
+    if _is_between(overrun, looks):
+        return Verdict("unknown", {**evidence, "waited_for": "loop"}, charge=False)
     return None
+
+
+def _is_between(overrun: Overrun, looks: Sequence[Look]) -> bool:
+    """Whether the time passed before the step had begun to run."""
+    if any(look.sure and look.frames for look in looks):
+        return False
+    before = seconds_of(look for look in looks if look.before)
+    return overrun.between or (before > 0 and before >= HALF * seconds_of(looks))
 
 
 def _done_by_it(overrun: Overrun, looks: Sequence[Look], evidence: dict[str, Any]) -> Verdict:

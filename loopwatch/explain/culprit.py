@@ -195,12 +195,13 @@ def trim_late(frames: tuple[RawFrame, ...]) -> tuple[RawFrame, ...]:
     A thread that held the interpreter gives it up where the next function begins. A look taken then
     shows that function, and not the one that held: its caller. A lone frame stays.
     """
-    if len(frames) < 2 or not _just_entered(frames[-1]):
+    if len(frames) < 2 or not just_entered(frames[-1]):
         return frames
     return frames[:-1]
 
 
-def _just_entered(frame: RawFrame) -> bool:
+def just_entered(frame: RawFrame) -> bool:
+    """Whether a frame has run nothing yet, or nothing since it was resumed."""
     code = frame.code.co_code
     if _RESUME is None:
         # Python 3.10 stands still at the yield, or one instruction before the await, and goes on from there.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import NamedTuple, TypeVar
 
 from ..facts import Overrun, RawFrame, Sample
-from .culprit import first_import, in_package, trim_late
+from .culprit import first_import, in_package, just_entered, trim_late
 
 LATE = 0.02
 """A sample that came this much later than planned (seconds) may show what came after the code that held on."""
@@ -19,11 +19,15 @@ _Key = TypeVar("_Key", bound=Hashable)
 
 
 class Look(NamedTuple):
-    """A sample, the seconds of the stall that it stands for, and whether it was taken in time to be trusted."""
+    """A sample, the seconds of the stall that it stands for, and whether it was taken in time to be trusted.
+
+    ``before``: the step had run nothing yet, so up to then the time was that between it and the step before.
+    """
 
     sample: Sample
     seconds: float
     sure: bool
+    before: bool = False
 
     @property
     def frames(self) -> tuple[RawFrame, ...]:
@@ -47,7 +51,10 @@ def weigh(overrun: Overrun) -> list[Look]:
         until = end if index + 1 == len(samples) else _between(sample, samples[index + 1], late)
         until = min(end, max(since, until))
         sure = sample.late < late
-        looks.append(Look(_trimmed(sample, sure), until - since, sure))
+        if _is_before(sample, overrun):
+            looks.append(Look(sample._replace(frames=(), importing=None), until - since, sure, before=True))
+        else:
+            looks.append(Look(_trimmed(sample, sure), until - since, sure))
         since = until
     return looks
 
@@ -57,6 +64,12 @@ def _between(one: Sample, following: Sample, late: float) -> float:
     if following.late >= late:
         return max(one.at, following.at - following.late)
     return (one.at + following.at) / 2
+
+
+def _is_before(sample: Sample, overrun: Overrun) -> bool:
+    """Whether it shows what the loop called, and nothing of it has run: the interpreter is given up there, too."""
+    frames = sample.frames
+    return len(frames) == 1 and frames[0].code is overrun.handle.code and just_entered(frames[0])
 
 
 def _trimmed(sample: Sample, sure: bool) -> Sample:

@@ -745,6 +745,9 @@ end_step(Run *self, PyObject *object, PyObject *handle)
     if (now - load_seconds(&state->mark) <= self->quick && is_plain((PyObject *)self, &self->plain, object, self->module->fields_type)) {
         add_one(&state->quick);
         store_seconds(&state->mark, now);
+        /* So that the handle ends between the steps, and not within the next one. */
+        Py_INCREF(Py_None);
+        put_in(object, &state->handle, Py_None);
         return 0;
     }
     PyObject *ended = PyFloat_FromDouble(now);

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..metrics import STEP_BOUNDS, TURN_BOUNDS
+from .guard import theirs
 
 QUICK = min(STEP_BOUNDS[0], TURN_BOUNDS[0])
 NEVER = float("inf")
@@ -65,7 +66,7 @@ class Stopwatch(Counting):
     """What one loop's hooks write and the sampler reads; written by the loop's own thread only.
 
     ``mark``: when the running step began, ``NEVER`` while the loop waits in its poll or does not
-    run. ``turn``: when the turn began, or, while it waits, the poll. ``handle``: what runs.
+    run. ``turn``: when the turn began, or, while it waits, the poll. ``handle``: what runs, None between two steps.
     ``quick`` and ``quick_turns`` count what is too short to need more.
 
     ``idle`` are the seconds in the poll, less the time of the clock at which a poll that lasts
@@ -102,7 +103,9 @@ def make_run(previous: Callable[[Any], None], adopt: Callable[[Any], Stopwatch],
         try:
             state = self._loop._loopwatch
             state.handle = self
-        except Exception:
+        except Exception as error:
+            if theirs(error):
+                raise
             state = adopt(self)
             state.handle = self
         try:
@@ -115,7 +118,10 @@ def make_run(previous: Callable[[Any], None], adopt: Callable[[Any], Stopwatch],
                 else:
                     state.slow_step(self, now)
                 state.mark = now
-            except Exception:  # no stopwatch of ours: a mock, or a proxy that has an answer to every name
+                state.handle = None  # so that it ends between the steps, and not within the next one
+            except Exception as error:  # no stopwatch of ours: a mock, or a proxy that has an answer to every name
+                if theirs(error):
+                    raise
                 adopt(self)
         self = None  # as in what is wrapped: a traceback may keep this frame, and with it the handle, in a cycle
 

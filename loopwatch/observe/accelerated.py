@@ -12,6 +12,7 @@ from .. import _compat
 from . import _steps_c, _steps_py
 from ._steps_py import QUICK, Counting
 from .genuine import HandleShape, NotGenuine, assert_genuine, handle_shape
+from .guard import theirs
 
 _READINGS = 3
 
@@ -41,7 +42,10 @@ def make_run(previous: Callable[[Any], None], adopt: Callable[[Any], Any], clock
             else:
                 state.slow_step(handle, now)
             state.mark = now
-        except Exception:
+            state.handle = None
+        except Exception as error:
+            if theirs(error):
+                raise
             adopt(handle)
 
     shape, last.why_indirect = _shape_for(previous)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from ..errors import SelfCheckFailed
 from .class_patches import DISCARD, patches
+from .guard import theirs
 from .loop_kinds import OWN_STEPS, LoopKinds
 from .loop_state import EntryState, LoopState, Outlets
 from .polls import Tap, replaced, selector_of, turns_plainly
@@ -96,7 +97,7 @@ class AsyncioHook:
     def covered_up(self) -> bool:
         """Whether another tool has put its function around ours; where ours is not called at all, ``blind`` says so."""
         outermost = patches.outermost
-        self.kinds.all_are_seen(outermost or patches.run_ticks())
+        self.kinds.all_are_seen(outermost or patches.still_ticks())
         return not outermost
 
     # --- loops come and go ---
@@ -120,6 +121,8 @@ class AsyncioHook:
             self._still_wanted(state)
             return Entered(state, outer)
         except Exception as error:
+            if theirs(error):
+                raise
             self.outlets.faults.append(error)
             return None
 
@@ -140,6 +143,8 @@ class AsyncioHook:
             if len(self.states) > _CROWD:
                 self.outlets.alarm.wake()
         except Exception as error:
+            if theirs(error):
+                raise
             self.outlets.faults.append(error)
 
     def meet(self, loop: Any) -> None:
@@ -147,6 +152,8 @@ class AsyncioHook:
         try:
             self.kinds.meet(loop)
         except Exception as error:
+            if theirs(error):
+                raise
             self.outlets.faults.append(error)
 
     def adopt(self, handle: Any) -> Stopwatch:
@@ -166,6 +173,8 @@ class AsyncioHook:
             self._still_wanted(state)
             return state
         except Exception as error:
+            if theirs(error):
+                raise
             self.outlets.faults.append(error)
             return DISCARD
 
@@ -331,6 +340,7 @@ class AsyncioHook:
         else:
             state.slow_step(handle, now)
         state.mark = now
+        state.handle = None
 
     # --- forks ---
 

@@ -16,6 +16,8 @@ from types import CodeType
 from typing import Any, NamedTuple, Protocol
 
 from .. import _compat
+from .guard import theirs
+from .places import caller_of
 from .step_codes import STDLIB, code_of_run
 from .steps import Stopwatch, make_run
 
@@ -24,7 +26,7 @@ _KEPT = 8
 
 
 class Watcher(Protocol):
-    """What our functions tell of. None of these may raise."""
+    """What our functions tell of. None of these may raise an error of its own; see ``guard.py`` for those of others."""
 
     def adopt(self, handle: Any) -> Stopwatch: ...
     def enter(self, loop: Any) -> Any: ...
@@ -113,7 +115,8 @@ class ClassPatches:
     def __init__(self) -> None:
         self.watcher: Watcher | None = None
         self._clock: Callable[[], float] = _compat.clocks.monotonic
-        self._run = _Place(lambda: events.Handle, "_run", lambda previous: make_run(previous, self._adopt, self._clock))
+        self._proven: tuple[Any, Any, bool] | None = None
+        self._run = _Place(lambda: events.Handle, "_run", self._make_run)
         self._forever = _Place(lambda: base_events.BaseEventLoop, "run_forever", self._make_forever)
         self._begins = [
             _Place(lambda: events, "_set_running_loop", _make_set_running_loop),
@@ -131,7 +134,7 @@ class ClassPatches:
 
     def take_out(self) -> None:
         """Leave the classes as they were, where no other tool stands around us. Nobody is told from here on."""
-        self.watcher = None
+        self.watcher = self._proven = None
         self._run.take_out()
         self._forever.take_out()
         for place in self._begins:
@@ -153,9 +156,20 @@ class ClassPatches:
         with _unopened_loop() as loop:
             loop._loopwatch = state = Stopwatch()
             ran: list[int] = []
-            with contextlib.suppress(Exception):
+            try:
                 events.Handle(ran.append, (1,), loop)._run()
+            except Exception as error:
+                if theirs(error):
+                    raise
         return ran == [1] and state.quick + sum(state.step_counts) == 1
+
+    def still_ticks(self) -> bool:
+        """The same, asked once of whatever stands there: other tools are called by it, for nothing."""
+        standing, ours = self._run.standing(), self._run.ours
+        proven = self._proven
+        if proven is None or proven[0] is not standing or proven[1] is not ours:
+            proven = self._proven = (standing, ours, self.run_ticks())
+        return proven[2]
 
     def forever_ticks(self) -> bool:
         """Let a loop that is closed begin to run, and see whether that was told. The watcher must be in its place."""
@@ -171,7 +185,11 @@ class ClassPatches:
         watcher = self.watcher
         return DISCARD if watcher is None else watcher.adopt(handle)
 
-    def _make_forever(self, previous: Callable[[Any], None]) -> Any:
+    def _make_run(self, previous: Any) -> Any:
+        return make_run(caller_of(previous), self._adopt, self._clock)
+
+    def _make_forever(self, standing: Any) -> Any:
+        previous = caller_of(standing)
         watching = True
 
         def run_forever(self: Any) -> None:

@@ -25,6 +25,7 @@ from .. import _compat
 from .bounded import Finished
 from .foreign_executors import OPEN, ForeignExecutors, has_own_submit, with_own_submit
 from .jobs import NOBODY, NOWHERE, Job, OpenJob, Pool, RemoteJob, here, pool_on
+from .places import Places, caller_of
 
 _FINISHED_AT_MOST = 50_000
 _POOLS = 64
@@ -42,14 +43,14 @@ _clock = _compat.clocks.monotonic
 
 
 def _make_submit(previous: Any, hook: ExecutorHook, threads: bool) -> Any:
-    finished, alarm = hook.finished, hook.alarm
-    plain = getattr(previous, "__module__", None) == ThreadPoolExecutor.__module__
+    finished, alarm, call = hook.finished, hook.alarm, caller_of(previous)
+    plain = call is previous and previous.__module__ == ThreadPoolExecutor.__module__
     inside: type[Job] = Job if plain and not hasattr(previous, "__wrapped__") else OpenJob
 
     # Written out rather than cut into functions: each call of one would cost a good part of what a job may cost.
     def submit(self: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
         if not hook.installed:
-            return previous(self, fn, *args, **kwargs)
+            return call(self, fn, *args, **kwargs)
         try:
             try:
                 pool = self._loopwatch
@@ -86,9 +87,9 @@ def _make_submit(previous: Any, hook: ExecutorHook, threads: bool) -> Any:
                 given = fn
         except Exception as error:
             hook.faults.append(error)
-            return previous(self, fn, *args, **kwargs)
+            return call(self, fn, *args, **kwargs)
         try:
-            future = previous(self, given, *args, **kwargs)
+            future = call(self, given, *args, **kwargs)
         except BaseException:
             job.forget()
             raise
@@ -116,8 +117,10 @@ def _note_abandoned(future: Any) -> None:
 
 
 def _make_cancel(previous: Any, hook: ExecutorHook) -> Any:
-    def cancel(self: Any) -> bool:
-        cancelled: bool = previous(self)
+    call = caller_of(previous)
+
+    def cancel(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        cancelled = call(self, *args, **kwargs)
         if not cancelled and hook.installed:
             try:
                 _note_abandoned(self)
@@ -140,15 +143,6 @@ def _kind(executor: Any, threads: bool) -> str:
     if not threads:
         return "process"
     return "interpreter" if interpreters is not None and issubclass(type(executor), interpreters) else "thread"
-
-
-def _put_back(owner: type, name: str, ours: Any, previous: Any) -> None:
-    if vars(owner).get(name) is not ours:
-        return
-    if previous is None:
-        delattr(owner, name)
-    else:
-        setattr(owner, name, previous)
 
 
 class Pools:
@@ -188,7 +182,7 @@ class ExecutorHook:
         self.until: frozenset[int] = frozenset()
         """Ids of the code objects at which a loop's step begins."""
         self.on_fork: Callable[[], None] = lambda: None
-        self._kept: list[tuple[type, str, Any, Any]] = []
+        self._places = Places()
         self._lock = threading.RLock()  # a signal handler may submit
         """Held where a pool or a class is met, and to take everything out; never by a submit to a known pool."""
 
@@ -234,27 +228,19 @@ class ExecutorHook:
 
     def _put(self, owner: type, name: str, make: Callable[[Any], Any]) -> None:
         with self._lock:
-            if not self.installed or any(kept[:2] == (owner, name) for kept in self._kept):
-                return
-            previous = vars(owner).get(name)
-            ours = make(previous)
-            setattr(owner, name, ours)
-            self._kept.append((owner, name, ours, previous))
+            if self.installed:
+                self._places.put(owner, name, make)
 
     def _take(self, owner: type) -> None:
         """Put back the ``submit`` of a class that needs no looking at."""
         with self._lock:
-            for kept in [each for each in self._kept if each[:2] == (owner, _SUBMIT)]:
-                self._kept.remove(kept)
-                _put_back(*kept)
+            self._places.take_out(owner, _SUBMIT)
 
     def uninstall(self) -> None:
         """Put back what is still ours; jobs under way go on. What another tool has wrapped passes all through."""
         self.installed = False
         with self._lock:  # whoever meets a pool at this moment has put it in its place, or will see that it is too late
-            for kept in self._kept:
-                _put_back(*kept)
-            self._kept.clear()
+            self._places.take_all_out()
             for pool in self.pools:
                 executor = pool.executor()
                 if executor is not None and pool_on(executor) is pool:

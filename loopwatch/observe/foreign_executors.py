@@ -18,6 +18,7 @@ from typing import Any
 
 from .. import _compat
 from .jobs import NOBODY, Job, Pool, RemoteJob, here, pool_on
+from .places import caller_of
 
 _CLASSES = 64
 _AT_ONCE = 10_000
@@ -96,14 +97,14 @@ class ForeignExecutors:
         self._put(owner, _SUBMIT, lambda previous: self._make_submit(owner, previous))
 
     def _make_submit(self, owner: type, previous: Any) -> Any:
-        hook = self._hook
+        hook, call = self._hook, caller_of(previous)
         pool: Pool | None = None
 
         def submit(self: Any, /, *args: Any, **kwargs: Any) -> Any:
             if not hook.installed:
-                return previous(self, *args, **kwargs)
+                return call(self, *args, **kwargs)
             submitted = _clock()
-            future = previous(self, *args, **kwargs)
+            future = call(self, *args, **kwargs)
             try:
                 look(self, args[0] if args else None, future, submitted, _getframe(1))
             except Exception as error:

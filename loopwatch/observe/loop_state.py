@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 from .. import _compat
 from ..facts import ContributorFacts, HandleFacts
 from ..metrics import TURN_BOUNDS
+from .guard import theirs
 from .handles import contributor, describe, key_of
 from .loop_clock import TRIES, LoopClock, Reading, so_far
 from .polls import Tap, make_bounded_select, replaced, turns_plainly, waiting
@@ -117,6 +118,8 @@ class LoopState(LoopClock):
             if spent >= NOTABLE:
                 self._note(handle, spent)
         except Exception as error:  # promise 1: never into the application; told by the sampler
+            if theirs(error):
+                raise
             self.outlets.faults.append(error)
 
     def _astray(self) -> bool:
@@ -153,6 +156,8 @@ class LoopState(LoopClock):
         try:
             return ask(*args)
         except Exception as error:
+            if theirs(error):
+                raise
             self.outlets.faults.append(error)
             return None
 
@@ -177,6 +182,8 @@ class LoopState(LoopClock):
                 self.noted.clear()
             return bool(self.pending)
         except Exception as error:
+            if theirs(error):
+                raise
             self.outlets.faults.append(error)
             return False
 
@@ -202,6 +209,8 @@ class LoopState(LoopClock):
             if self.outlets.alarm.asleep:
                 self.outlets.alarm.wake()
         except Exception as error:
+            if theirs(error):
+                raise
             self.outlets.faults.append(error)
 
 

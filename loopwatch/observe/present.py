@@ -19,9 +19,13 @@ from .stacks import copy_stack
 
 def stack_of(state: LoopState) -> tuple[bool, tuple[RawFrame, ...] | None, str | None]:
     """Whether the thread is there; its stack from the step inward, None outside of a step; what is being imported."""
+    between = state.handle is None  # asked first: if it is so now, a step that is seen after this has only just begun
     with _compat.uncollected():
         frame = _compat.stacks().get(state.ident)
-        return (frame is not None, *copy_stack(frame, step_codes()))
+        frames, importing = copy_stack(frame, step_codes())
+    if between and not frames:
+        frames = None
+    return frame is not None, frames, importing
 
 
 def task_of(state: LoopState) -> tuple[str | None, str | None]:

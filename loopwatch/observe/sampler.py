@@ -363,9 +363,15 @@ class Sampler:
 
     def stalled(self, state: LoopState, now: float) -> float:
         """Age of the stall in progress, 0 when there is none."""
-        mark = state.mark
-        age = 0.0 if mark == NEVER else now - mark
-        return age if age >= self.threshold and state.running() else 0.0
+        if not state.running():
+            return 0.0
+        mark, turn = state.mark, state.turn
+        step = 0.0 if mark == NEVER else now - mark
+        held = step if step >= self.threshold else 0.0
+        many = 0.0
+        if mark != NEVER and type(state) is not EntryState:  # as what is told of it while it lasts
+            many = now - min(turn, mark) - state.held_in_turn - held
+        return max(held, many if many >= self.threshold else 0.0)
 
 
 def _paced(bound: float) -> float:
