@@ -144,7 +144,7 @@ class Watch:
         self._judged_at = 0.0
         self._installed = False
         self._installs = 1
-        self._exposition = Exposition(settings, self._scraped, IMPLEMENTATION)
+        self._exposition = Exposition(settings, lambda: self._numbers(offloads=False), IMPLEMENTATION)
         self._loops = AsyncioHook(
             settings.threshold, Outlets(self._alarm, self._held, self._faults, lambda state: None)
         )
@@ -331,10 +331,12 @@ class Watch:
     def flush(self, timeout: float = 1.0) -> bool:
         """Return once every event so far has reached the reporters; False if that took longer than ``timeout``.
 
-        Blocks the calling thread for some milliseconds at least: on a loop, call it at the end.
+        Blocks the calling thread for some milliseconds at least: on a loop, call it at the end. What has ended
+        in the turn of a loop in another thread is an event when that turn ends.
         """
         deadline = _compat.clocks.monotonic() + timeout
         if self._installed:
+            self._loops.hand_over()
             if not self._sampler.look_now(timeout):
                 return False
             self._drain(judge=True)
@@ -344,11 +346,8 @@ class Watch:
         """The immutable numbers so far. From any thread; never waits for a loop."""
         return self._numbers(offloads=True)
 
-    def _scraped(self) -> Snapshot:
-        """The same without the offloads, which no metric reads: to judge them takes longer than all the rest."""
-        return self._numbers(offloads=False)
-
     def _numbers(self, offloads: bool) -> Snapshot:
+        """Metrics read no offloads, and to judge these may take longer than all the rest."""
         if self._installed:
             self._drain()
         now, states = _compat.clocks.monotonic(), list(self._loops.states.values())

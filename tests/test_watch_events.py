@@ -28,6 +28,23 @@ def test_events_reach_the_reporters_before_flush_returns(events):
 
 
 @pytest.mark.realtime
+def test_flush_tells_what_ended_earlier_in_the_same_turn(events):
+    """A callback that asks right after the one that held the loop is told of it, before the loop polls again."""
+    told: list[tuple[bool, list[str]]] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_soon(time.sleep, 0.4)
+        loop.call_soon(lambda: told.append((watch.flush(10), [stall.site for stall in events.stalls])))
+        await asyncio.sleep(0)
+
+    with loopwatch.install(threshold=0.2, reporters=[events], prometheus=False) as watch:
+        asyncio.run(main())
+    ((flushed, sites),) = told
+    assert flushed and len(sites) == 1
+
+
+@pytest.mark.realtime
 def test_uninstall_tells_what_had_happened(events):
     """Leaving the with block right after a stall loses nothing."""
     with loopwatch.install(threshold=0.1, reporters=[events], prometheus=False):
