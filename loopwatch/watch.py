@@ -218,7 +218,8 @@ class Watch:
     def uninstall(self) -> None:
         """Stop watching and put every hook back; events so far are delivered (it takes two seconds at most).
 
-        Idempotent, from any thread; also done when the interpreter exits.
+        Inside a coroutine slow reporters hold the loop for a tenth of a second; then a thread goes on to wait for
+        them. Idempotent, from any thread; also done when the interpreter exits.
         """
         global _current
         with _lock:
@@ -237,7 +238,7 @@ class Watch:
         self._sampler.tick()
         self._pools.close()
         self._drain(judge=True)
-        self._delivery.stop(max(0.0, deadline - _compat.clocks.monotonic()))
+        self._delivery.stop_on_any_thread(max(0.0, deadline - _compat.clocks.monotonic()))
 
     def __enter__(self) -> Watch:
         return self

@@ -82,6 +82,31 @@ def test_a_reporter_that_blocks_holds_up_nobody(events):
     assert time.perf_counter() - started < 20
 
 
+@pytest.mark.realtime
+def test_uninstalling_on_a_loop_does_not_hold_it_for_a_reporter(events):
+    """A lifespan ends with the watch: others go on at once, and the event comes when the reporter takes it."""
+    release = threading.Event()
+
+    def slow(event):
+        release.wait(60)
+        events(event)
+
+    async def main() -> float:
+        watch = loopwatch.install(threshold=0.1, reporters=[slow], prometheus=False)
+        time.sleep(0.3)
+        await asyncio.sleep(0)
+        began = time.perf_counter()
+        watch.uninstall()
+        return time.perf_counter() - began
+
+    assert asyncio.run(main()) < 1.2
+    release.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("loopwatch"):
+            thread.join(20)
+    assert any(stall.duration >= 0.3 for stall in events.stalls)
+
+
 def test_a_fault_of_our_own_is_told_once_and_hurts_nobody(events, caplog, monkeypatch):
     """An error inside a hook is logged with its traceback; the job runs as if unwatched."""
     with loopwatch.install(reporters=[events], prometheus=False) as watch:
