@@ -144,7 +144,7 @@ class Watch:
         self._judged_at = 0.0
         self._installed = False
         self._installs = 1
-        self._exposition = Exposition(settings, self._scraped, IMPLEMENTATION)
+        self._exposition = Exposition(settings, lambda: self._numbers(offloads=False), IMPLEMENTATION)
         self._loops = AsyncioHook(
             settings.threshold, Outlets(self._alarm, self._held, self._faults, lambda state: None)
         )
@@ -218,7 +218,8 @@ class Watch:
     def uninstall(self) -> None:
         """Stop watching and put every hook back; events so far are delivered (it takes two seconds at most).
 
-        Idempotent, from any thread; also done when the interpreter exits.
+        Inside a coroutine slow reporters hold the loop for a tenth of a second; then a thread goes on to wait for
+        them. Idempotent, from any thread; also done when the interpreter exits.
         """
         global _current
         with _lock:
@@ -237,7 +238,7 @@ class Watch:
         self._sampler.tick()
         self._pools.close()
         self._drain(judge=True)
-        self._delivery.stop(max(0.0, deadline - _compat.clocks.monotonic()))
+        self._delivery.stop_on_any_thread(max(0.0, deadline - _compat.clocks.monotonic()))
 
     def __enter__(self) -> Watch:
         return self
@@ -331,10 +332,12 @@ class Watch:
     def flush(self, timeout: float = 1.0) -> bool:
         """Return once every event so far has reached the reporters; False if that took longer than ``timeout``.
 
-        Blocks the calling thread for some milliseconds at least: on a loop, call it at the end.
+        Blocks the calling thread for some milliseconds at least: on a loop, call it at the end. What has ended
+        in the turn of a loop in another thread is an event when that turn ends.
         """
         deadline = _compat.clocks.monotonic() + timeout
         if self._installed:
+            self._loops.hand_over()
             if not self._sampler.look_now(timeout):
                 return False
             self._drain(judge=True)
@@ -344,11 +347,8 @@ class Watch:
         """The immutable numbers so far. From any thread; never waits for a loop."""
         return self._numbers(offloads=True)
 
-    def _scraped(self) -> Snapshot:
-        """The same without the offloads, which no metric reads: to judge them takes longer than all the rest."""
-        return self._numbers(offloads=False)
-
     def _numbers(self, offloads: bool) -> Snapshot:
+        """Metrics read no offloads, and to judge these may take longer than all the rest."""
         if self._installed:
             self._drain()
         now, states = _compat.clocks.monotonic(), list(self._loops.states.values())

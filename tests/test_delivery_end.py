@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import threading
@@ -68,6 +69,63 @@ def test_stop_waits_no_longer_than_it_may_and_counts_the_rest(make_delivery: Mak
     thread.join(LONG)
     assert not thread.is_alive()
     assert ids(gate.passed) == [0]
+
+
+def last_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "loopwatch-last-events"]
+
+
+def test_a_loop_is_not_held_while_a_slow_reporter_takes_the_rest(make_delivery: Make, gate: Gate) -> None:
+    """Inside a coroutine another thread waits, for which the interpreter waits; nothing is lost by that."""
+    delivery = make_delivery(gate)
+    behind(gate, delivery, 0, 1, 2)
+
+    async def main() -> float:
+        began = time.monotonic()
+        delivery.stop_on_any_thread(LONG)
+        return time.monotonic() - began
+
+    assert asyncio.run(main()) < LONG / 4
+    (waiting,) = last_threads()
+    assert not waiting.daemon
+    gate.open.set()
+    waiting.join(LONG)
+    assert ids(gate.passed) == [0, 1, 2]
+    assert (delivery.dropped, reporter_threads()) == (0, [])
+
+
+def test_a_loop_waits_itself_where_there_is_no_other_thread(
+    make_delivery: Make, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the interpreter is on its way out: the time is as bounded as ever, and the rest is counted."""
+    delivery = make_delivery(gate)
+    behind(gate, delivery, 0, 1)
+
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def main() -> None:
+        delivery.stop_on_any_thread(0.2)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        asyncio.run(main())
+    assert delivery.dropped == 1
+
+
+def test_a_reporter_that_keeps_up_has_all_when_the_loop_goes_on(
+    make_delivery: Make, events: RecordingReporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No other thread is made for what is over at once."""
+    monkeypatch.setattr("loopwatch.record.delivery._ON_LOOP", LONG)
+    delivery = make_delivery(events)
+    delivery.put(event(0))
+
+    async def main() -> tuple[list[int], list[threading.Thread]]:
+        delivery.stop_on_any_thread(LONG)
+        return ids(events), last_threads() + reporter_threads()
+
+    assert asyncio.run(main()) == ([0], [])
 
 
 def test_after_a_stop_flush_answers_at_once(make_delivery: Make, gate: Gate) -> None:

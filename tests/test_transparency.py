@@ -100,6 +100,32 @@ def test_few_frames_are_ours(idle: Watching) -> None:
     assert [frame for frame in watched if frame in unwatched] == unwatched
 
 
+def frames_of_an_end() -> list[tuple[str, str]]:
+    """The functions and files that ``SystemExit`` comes through on its way out of a callback, outermost first."""
+
+    def fatal() -> None:
+        raise SystemExit(3)
+
+    loop = asyncio.new_event_loop()
+    loop.call_soon(fatal)
+    with pytest.raises(SystemExit) as caught:
+        loop.run_forever()
+    loop.close()
+    return [(frame.name, frame.filename) for frame in traceback.extract_tb(caught.value.__traceback__)]
+
+
+def test_an_error_that_leaves_the_loop_has_two_frames_more(watching: Watching) -> None:
+    """Each stands right before the one that it calls; what a callback's other errors come through is unchanged."""
+    unwatched = frames_of_an_end()
+    watching.hook.install()
+    expected = []
+    for frame in unwatched:
+        ours = {"run_forever": patches_file(), "_run": make_run_file()}.get(frame[0])
+        expected += [(frame[0], ours), frame] if ours else [frame]
+    assert len(expected) == len(unwatched) + 2
+    assert frames_of_an_end() == expected
+
+
 def make_run_file() -> str:
     from loopwatch.observe import _steps_py
 

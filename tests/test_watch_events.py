@@ -28,6 +28,23 @@ def test_events_reach_the_reporters_before_flush_returns(events):
 
 
 @pytest.mark.realtime
+def test_flush_tells_what_ended_earlier_in_the_same_turn(events):
+    """A callback that asks right after the one that held the loop is told of it, before the loop polls again."""
+    told: list[tuple[bool, list[str]]] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_soon(time.sleep, 0.4)
+        loop.call_soon(lambda: told.append((watch.flush(10), [stall.site for stall in events.stalls])))
+        await asyncio.sleep(0)
+
+    with loopwatch.install(threshold=0.2, reporters=[events], prometheus=False) as watch:
+        asyncio.run(main())
+    ((flushed, sites),) = told
+    assert flushed and len(sites) == 1
+
+
+@pytest.mark.realtime
 def test_uninstall_tells_what_had_happened(events):
     """Leaving the with block right after a stall loses nothing."""
     with loopwatch.install(threshold=0.1, reporters=[events], prometheus=False):
@@ -63,6 +80,31 @@ def test_a_reporter_that_blocks_holds_up_nobody(events):
         release.set()
     assert dropped >= 2
     assert time.perf_counter() - started < 20
+
+
+@pytest.mark.realtime
+def test_uninstalling_on_a_loop_does_not_hold_it_for_a_reporter(events):
+    """A lifespan ends with the watch: others go on at once, and the event comes when the reporter takes it."""
+    release = threading.Event()
+
+    def slow(event):
+        release.wait(60)
+        events(event)
+
+    async def main() -> float:
+        watch = loopwatch.install(threshold=0.1, reporters=[slow], prometheus=False)
+        time.sleep(0.3)
+        await asyncio.sleep(0)
+        began = time.perf_counter()
+        watch.uninstall()
+        return time.perf_counter() - began
+
+    assert asyncio.run(main()) < 1.2
+    release.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("loopwatch"):
+            thread.join(20)
+    assert any(stall.duration >= 0.3 for stall in events.stalls)
 
 
 def test_a_fault_of_our_own_is_told_once_and_hurts_nobody(events, caplog, monkeypatch):

@@ -93,6 +93,13 @@ class AsyncioHook:
         self._arrivals.clear()
         self._running.clear()
 
+    def hand_over(self) -> None:
+        """Publish what has ended in the turn that is under way in this thread, without waiting for its poll."""
+        here = threading.get_ident()
+        for state in list(self.states.values()):
+            if state.ident == here and state.pending:
+                state.counted(())
+
     @property
     def covered_up(self) -> bool:
         """Whether another tool has put its function around ours; where ours is not called at all, ``blind`` says so."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections import deque
@@ -12,6 +13,7 @@ from ..model import Event
 from ..settings import Reporter, name_of
 
 _log = logging.getLogger("loopwatch")
+_ON_LOOP = 0.1
 
 
 class Delivery:
@@ -92,6 +94,19 @@ class Delivery:
             thread.join(min(max(0.0, deadline - clocks.monotonic()), threading.TIMEOUT_MAX))
         if self.dropped > self._told:
             self._tell_dropped("in all, since its reporters were slower than its events")
+
+    def stop_on_any_thread(self, timeout: float) -> None:
+        """The same, but where it is called inside a running loop that is held for a tenth of a second at most.
+
+        What is left is waited for by a thread of its own, which the interpreter does not leave behind at its exit.
+        """
+        if asyncio._get_running_loop() is not None and not self.flush(min(timeout, _ON_LOOP)):
+            try:
+                threading.Thread(target=self.stop, args=(timeout,), name="loopwatch-last-events").start()
+                return
+            except RuntimeError:  # no thread can be had: then nobody else can wait
+                pass
+        self.stop(timeout)
 
     def after_fork(self) -> None:
         """In the child nothing of the parent's is delivered or counted, and the thread is gone."""
