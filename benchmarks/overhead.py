@@ -42,14 +42,23 @@ def measure(name: str, look: Look) -> list[Figure]:
 
 
 def _figure(name: str, stopwatch: str, results: list[dict[str, Any]]) -> Figure:
-    what, bound, _ = WORKLOADS[name]
+    workload = WORKLOADS[name]
     pairs = [Pair(**each) for result in results for each in result["pairs"]]
     ratios = spread([pair.ratio for pair in pairs])
     price = spread([pair.unwatched for pair in pairs]).median
     more = spread([pair.watched - pair.unwatched for pair in pairs]).median
     note = f"{ratios}; {price * 1e6:.2f} us unwatched, {more * 1e9:+.0f} ns"
     details = {"processes": results}
-    return Figure(name, what, ratios.median, bound, "x", note=note, stopwatch=stopwatch, details=details)
+    return Figure(
+        name,
+        workload.what,
+        ratios.median,
+        workload.bounds[stopwatch],
+        "x",
+        note=note,
+        stopwatch=stopwatch,
+        details=details,
+    )
 
 
 def _in_own_process(name: str, stopwatch: str, effort: Effort) -> dict[str, Any]:
@@ -89,7 +98,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=THOROUGH.rounds)
     parser.add_argument("--seconds", type=float, default=THOROUGH.seconds, help="of one side of a round")
     options = begin(parser)
-    time_function = WORKLOADS[options.name][2]
+    time_function = WORKLOADS[options.name].time
     # Where the threads of a process run would else decide more than what they do.
     with on_core(max(cores(), default=None)):
         loops = loops_for(time_function, options.seconds)

@@ -4,10 +4,10 @@
     python scripts/cpython_tests.py --stopwatch c 3.13    one of them
     python scripts/cpython_tests.py current -m test_events test_tasks
 
-The tests are those that the interpreter itself brings along (``test.test_asyncio``); an interpreter without them is said
-aloud, and makes the run fail under ``CI=true``. A test that fails is run once more without the watch: what fails there as
-well is none of our doing. What fails with the watch alone must stand, with the reason, in ``EXCEPTIONS``, and what
-stands there must fail.
+The tests are those that the interpreter itself brings along (``test.test_asyncio``); an interpreter that has none is
+said aloud, and makes the run fail under ``CI=true``. A test that fails is run again, with the watch and without it:
+what passes then, or fails in both, is none of our doing. What fails with the watch alone must stand in ``EXCEPTIONS``,
+with the reason.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ EXCEPTIONS: dict[str, str] = {}
 """By the name of a test: why it cannot pass while a watch is installed."""
 
 _PROGRAM = """
-import json, sys, unittest
+import json, signal, sys, unittest
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has it ignored by what runs in the background
 watched, names, told = sys.argv[1], sys.argv[2].split(","), sys.argv[3]
 if watched:
     import loopwatch

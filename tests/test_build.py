@@ -9,6 +9,7 @@ import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,8 +26,16 @@ def build(what: str, source: Path, into: Path, **environment: str) -> subprocess
     """Call the build backend in a process of its own, as a frontend does, with what is installed."""
     given = {name: value for name, value in os.environ.items() if name not in SWITCHES}
     program = f"import setuptools.build_meta as backend; backend.build_{what}({str(into)!r})"
-    return subprocess.run([sys.executable, "-c", program], cwd=source, env={**given, **environment},
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100, check=False)  # fmt: skip
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=source,
+        env={**given, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +52,8 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr
     (archive,) = folder.glob("*.tar.gz")
     with tarfile.open(archive) as packed:
-        packed.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+        safely: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        packed.extractall(folder, **safely)
     (unpacked,) = (each for each in folder.iterdir() if each.name.startswith("loopwatch-") and each.is_dir())
     return unpacked
 

@@ -12,11 +12,15 @@ from typing import Any
 
 import pytest
 
+from loopwatch import _compat
 from loopwatch.observe.running_loops import handles_under_way, is_in, running_loops
 from loopwatch.observe.stacks import copy_stack
 from loopwatch.observe.step_codes import STDLIB, begins_step, code_of_run, runs_handle
 from tests.implementations import NAMES, implementation
 
+WITH_THE_LOCK = pytest.mark.skipif(
+    not _compat.gil_enabled(), reason="without the interpreter lock no stack of another thread is seen"
+)
 TURN = base_events.BaseEventLoop._run_once.__code__  # type: ignore[attr-defined]
 
 
@@ -83,6 +87,7 @@ def test_the_loop_between_its_steps_is_in_none(codes: Any) -> None:
     assert set(map(str, found)) == {"None"}
 
 
+@WITH_THE_LOCK
 def test_the_handle_of_a_step_is_found(codes: Any) -> None:
     """From the callback itself, and from another thread for as long as the step lasts."""
     loop = asyncio.new_event_loop()
@@ -115,6 +120,7 @@ def test_the_handle_of_a_step_is_found(codes: Any) -> None:
     assert (during, after) == (True, False)
 
 
+@WITH_THE_LOCK
 def test_the_step_before_is_not_taken_for_the_next(codes: Any) -> None:
     """In one turn the frame is the same; the handle is not."""
     loop = asyncio.new_event_loop()
