@@ -24,6 +24,7 @@ from typing import Any
 from .. import _compat
 from .bounded import Finished
 from .foreign_executors import OPEN, ForeignExecutors, has_own_submit, with_own_submit
+from .guard import theirs
 from .jobs import NOBODY, NOWHERE, Job, OpenJob, Pool, RemoteJob, here, pool_on
 from .places import Places, caller_of
 
@@ -51,6 +52,7 @@ def _make_submit(previous: Any, hook: ExecutorHook, threads: bool) -> Any:
     def submit(self: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
         if not hook.installed:
             return call(self, fn, *args, **kwargs)
+        job: Any = None
         try:
             try:
                 pool = self._loopwatch
@@ -85,7 +87,11 @@ def _make_submit(previous: Any, hook: ExecutorHook, threads: bool) -> Any:
             else:
                 job.enter()
                 given = fn
-        except Exception as error:
+        except BaseException as error:
+            if job is not None:
+                job.forget()
+            if theirs(error):
+                raise
             hook.faults.append(error)
             return call(self, fn, *args, **kwargs)
         try:
@@ -100,8 +106,10 @@ def _make_submit(previous: Any, hook: ExecutorHook, threads: bool) -> Any:
                 job.finish(future)
             if alarm.asleep:
                 alarm.wake()
-        except Exception as error:
+        except BaseException as error:
             job.forget()
+            if theirs(error):
+                raise
             hook.faults.append(error)
         return future
 
@@ -125,6 +133,8 @@ def _make_cancel(previous: Any, hook: ExecutorHook) -> Any:
             try:
                 _note_abandoned(self)
             except Exception as error:
+                if theirs(error):
+                    raise
                 hook.faults.append(error)
         return cancelled
 
@@ -224,6 +234,8 @@ class ExecutorHook:
             elif has_own_submit(owner):
                 self.foreign.watch(owner)
         except Exception as error:  # a class may be of any make
+            if theirs(error):
+                raise
             self.faults.append(error)
 
     def _put(self, owner: type, name: str, make: Callable[[Any], Any]) -> None:

@@ -17,6 +17,7 @@ from types import MethodType
 from typing import Any
 
 from .. import _compat
+from .guard import theirs
 from .jobs import NOBODY, Job, Pool, RemoteJob, here, pool_on
 from .places import caller_of
 
@@ -108,6 +109,8 @@ class ForeignExecutors:
             try:
                 look(self, args[0] if args else None, future, submitted, _getframe(1))
             except Exception as error:
+                if theirs(error):
+                    raise
                 hook.faults.append(error)
             return future
 
@@ -144,11 +147,15 @@ class ForeignExecutors:
                 job.task = weakref.ref(task)
         elif here.worker.job is not None:
             job.inherit(here.worker.job)
-        job.enter()
-        # As for any pool, see executors.py: so it also stands on a future that is done, for whoever hands that on.
-        future._done_callbacks.append(job.finish)
-        if future._state not in OPEN:
-            job.finish(future)
+        try:
+            job.enter()
+            # As for any pool, see executors.py: so it also stands on a future that is done, for whoever hands that on.
+            future._done_callbacks.append(job.finish)
+            if future._state not in OPEN:
+                job.finish(future)
+        except BaseException:
+            job.forget()
+            raise
         if hook.alarm.asleep:
             hook.alarm.wake()
 

@@ -17,6 +17,7 @@ from .. import _compat
 from ..facts import Glance, Origin, RawFrame
 from .bounded import Faults, Finished
 from .callees import callee_code, callee_key, callee_name, callee_of
+from .guard import theirs
 
 _ON_LOOP = range(48)
 _ELSEWHERE = range(16)
@@ -224,7 +225,10 @@ class Job:
             pool.waiting.pop(self, None)
             self.cpu = None if self.lane.quick else _thread_cpu()
             self.started = _clock()
-        except Exception as error:
+        except BaseException as error:
+            if theirs(error):
+                self.forget()
+                raise
             faults.append(error)
         return function
 
@@ -250,7 +254,10 @@ class Job:
             finished = self.finished
             finished.append(self)
             finished.added += 1
-        except Exception as error:
+        except BaseException as error:
+            if theirs(error):
+                self.forget()
+                raise
             faults.append(error)
 
     def _finish_unbegun(self, future: Any, now: float) -> None:
@@ -286,6 +293,8 @@ class Job:
     def forget(self) -> None:
         """It was refused. A pool that cannot start a thread has queued it all the same: should it run, unwatched."""
         self.__class__ = _Refused
+        if self.worker is not None and self.worker.job is self:
+            self.worker.job = None
         self.pool.running.pop(self, None)
         self.pool.waiting.pop(self, None)
 
@@ -334,7 +343,10 @@ class RemoteJob(Job):
                 self.started = self.submitted
             self.outcome = "abandoned" if self.abandoned and outcome != "cancelled" else outcome
             self.finished.put(self)
-        except Exception as error:
+        except BaseException as error:
+            if theirs(error):
+                self.forget()
+                raise
             faults.append(error)
 
     def forget(self) -> None:
