@@ -25,7 +25,7 @@ from .. import _compat
 from .bounded import Finished
 from .foreign_executors import OPEN, ForeignExecutors, has_own_submit, with_own_submit
 from .guard import theirs
-from .jobs import NOBODY, NOWHERE, Job, OpenJob, Pool, RemoteJob, here, pool_on
+from .jobs import NOBODY, NOWHERE, Job, Pool, RemoteJob, StandIn, here, pool_on
 from .places import Places, caller_of
 
 _FINISHED_AT_MOST = 50_000
@@ -46,7 +46,7 @@ _clock = _compat.clocks.monotonic
 def _make_submit(previous: Any, hook: ExecutorHook, threads: bool) -> Any:
     finished, alarm, call = hook.finished, hook.alarm, caller_of(previous)
     plain = call is previous and previous.__module__ == ThreadPoolExecutor.__module__
-    inside: type[Job] = Job if plain and not hasattr(previous, "__wrapped__") else OpenJob
+    alone = plain and not hasattr(previous, "__wrapped__")
 
     # Written out rather than cut into functions: each call of one would cost a good part of what a job may cost.
     def submit(self: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -57,9 +57,9 @@ def _make_submit(previous: Any, hook: ExecutorHook, threads: bool) -> Any:
             try:
                 pool = self._loopwatch
                 if pool.hook is not hook:
-                    pool = hook._pool(self, threads)
+                    pool = hook._pool(self, threads, alone)
             except AttributeError:
-                pool = hook._pool(self, threads)
+                pool = hook._pool(self, threads, alone)
             loop, outer = _running_loop(), None
             if loop is not None:
                 lane = pool.lane(_getframe(1), fn, hook.until)
@@ -68,7 +68,7 @@ def _make_submit(previous: Any, hook: ExecutorHook, threads: bool) -> Any:
                 lane = pool.place(_getframe(1), fn) if outer is None else pool.lane(_getframe(1), fn, NOWHERE)
             if pool.inside:
                 # What Job() does, without the call.
-                job = _new(inside)
+                job = _new(Job)
                 job.pool, job.function, job.lane, job.finished = pool, fn, lane, finished
                 job.abandoned = False
                 job.submitted = _clock()
@@ -83,7 +83,7 @@ def _make_submit(previous: Any, hook: ExecutorHook, threads: bool) -> Any:
                 job.inherit(outer)
             if pool.inside:
                 pool.waiting[job] = None
-                given = job
+                given = StandIn(job, fn) if pool.open else job
             else:
                 job.enter()
                 given = fn
@@ -262,13 +262,17 @@ class ExecutorHook:
         """The jobs that ended since the last call, oldest first."""
         return self.finished.take()
 
-    def _pool(self, executor: Any, threads: bool) -> Pool:
-        """The pool of an executor that is seen for the first time, or that has one of an earlier watch."""
+    def _pool(self, executor: Any, threads: bool, alone: bool) -> Pool:
+        """The pool of an executor that is seen for the first time, or that has one of an earlier watch.
+
+        ``alone``: no other tool has its function in ``submit``.
+        """
         with self._lock:
             known = pool_on(executor)
             if known is not None and known.hook is self:  # another thread was here first
                 return known
             pool = self._new_pool(executor, threads)
+            pool.open = not alone or type(executor) is not ThreadPoolExecutor  # which may look at its queue
             if self.installed:  # otherwise nobody would take it away
                 # A subclass may guard its attributes; and vars() would make them slower to read for good.
                 object.__setattr__(executor, _OURS, pool)

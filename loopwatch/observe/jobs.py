@@ -74,7 +74,7 @@ class Pool:
     """What is known of one executor. ``waiting`` and ``running`` are ordered sets of jobs (dict keys)."""
 
     __slots__ = ("__weakref__", "executor", "full_at", "hook", "inside", "kind", "lanes", "last_end", "limit", "name",
-                 "running", "threads", "waiting")  # fmt: skip
+                 "open", "running", "threads", "waiting")  # fmt: skip
 
     def __init__(self, executor: Any, kind: str, name: str, limit: Callable[[], float], threads: Callable[[], int]):
         self.executor = weakref.ref(executor)
@@ -83,6 +83,8 @@ class Pool:
         self.kind = kind
         self.inside = kind == "thread"
         """Whether its jobs are timed in the worker, or from outside."""
+        self.open = False
+        """Whether a job needs a ``StandIn``."""
         self.name = name
         self.limit = limit
         self.threads = threads
@@ -299,16 +301,25 @@ class Job:
         self.pool.waiting.pop(self, None)
 
 
-class OpenJob(Job):
-    """A job for a ``submit`` that another tool has replaced: it finds what it would find unwatched.
+class StandIn:
+    """Handed over in place of a function where others than a worker may have it in hands: in a ``submit`` that another
+    tool has replaced, or in a pool of the application's own make. They find in it what they would find unwatched,
+    and may call it again, which is not timed. The job itself does not keep the function."""
 
-    A class of its own, since attributes of classes with ``__getattr__`` cost more to read.
-    """
+    def __init__(self, job: Job, function: Any) -> None:
+        self._loopwatch = job, function
 
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            return getattr(self.__dict__.get("function"), name)
+            return getattr(self.__dict__["_loopwatch"][1], name)
+
+    @property
+    def __call__(self) -> Any:
+        job, function = self._loopwatch
+        if job.function is not None:
+            job.begin()
+        return function
 
 
 class _Refused(Job):
