@@ -254,6 +254,7 @@ class ExecutorHook:
         with self._lock:  # whoever meets a pool at this moment has put it in its place, or will see that it is too late
             self._places.take_all_out()
             for pool in self.pools:
+                pool.hook = None  # a future that the application keeps has it: not the whole watch as well
                 executor = pool.executor()
                 if executor is not None and pool_on(executor) is pool:
                     object.__delattr__(executor, _OURS)
