@@ -114,7 +114,7 @@ def test_an_interrupted_cancel_raises(watched: Watched, interrupt: Any, monkeypa
         future = pool.submit(gate.hold)
         assert gate.entered.acquire(timeout=SOON)
         with monkeypatch.context() as patch, pytest.raises(interrupt.kind):
-            patch.setattr(executors, "_note_abandoned", interrupt)
+            patch.setattr(executors, "_given_up", interrupt)
             future.cancel()
         gate.opened.set()
         watched.job()

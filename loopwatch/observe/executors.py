@@ -30,6 +30,8 @@ from .places import Places, caller_of
 
 _FINISHED_AT_MOST = 50_000
 _POOLS = 64
+_CANCELLERS = 4
+"""Frames looked at for who cancels: functions of other tools may stand in between."""
 _NUMBERED = re.compile(r"(?<=^ThreadPoolExecutor)-\d+$")
 """What CPython adds to the name of a pool that was given none: a service may make one a request."""
 _SUBMIT = "submit"
@@ -124,6 +126,17 @@ def _note_abandoned(future: Any) -> None:
             job.abandoned = True
 
 
+def _given_up(frame: Any) -> bool:
+    """Whether asyncio cancels, for an awaiter that has gone on; who does it by hand may wait for the result yet."""
+    for _ in range(_CANCELLERS):
+        if frame is None:
+            return False
+        if frame.f_globals.get("__name__") == "asyncio.futures":
+            return True
+        frame = frame.f_back
+    return False
+
+
 def _make_cancel(previous: Any, hook: ExecutorHook) -> Any:
     call = caller_of(previous)
 
@@ -131,7 +144,8 @@ def _make_cancel(previous: Any, hook: ExecutorHook) -> Any:
         cancelled = call(self, *args, **kwargs)
         if not cancelled and hook.installed:
             try:
-                _note_abandoned(self)
+                if _given_up(_getframe(1)):
+                    _note_abandoned(self)
             except Exception as error:
                 if theirs(error):
                     raise
