@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import gc
 import inspect
 import os
+import queue
 import sys
 import threading
+import weakref
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from loopwatch.observe.jobs import Pool, here, pool_on
-from tests.chores import double
+from tests.chores import double, fail
 from tests.executing import SOON, Gate, Watched, target, until, watching
 
 
@@ -179,6 +183,65 @@ def test_a_tool_beneath_us_may_look_at_the_function(monkeypatch):
     watched.hook.uninstall()
     assert seen == [("double", inspect.signature(double), None)]
     assert list(watched.faults) == []
+
+
+def test_a_tool_beneath_us_may_call_the_function_again(monkeypatch):
+    """Tools that try again what has failed: the one job ends with the last call, and keeps nothing alive."""
+    original = ThreadPoolExecutor.submit
+
+    def theirs(self: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+        def again(*given: Any) -> Any:
+            with contextlib.suppress(LookupError):
+                return fn(*given)
+            return fn(*given)
+
+        return original(self, again, *args, **kwargs)
+
+    class Flaky:
+        calls = 0
+
+        def __call__(self, number: int) -> int:
+            self.calls += 1
+            if self.calls == 1:
+                fail()
+            return 2 * number
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", theirs)
+    with watching() as watched, ThreadPoolExecutor(1) as pool:
+        flaky = Flaky()
+        kept, gone = pool.submit(flaky, 1), weakref.ref(flaky)
+        assert kept.result() == 2
+        assert watched.job().outcome == "completed"
+        del flaky
+        pool.submit(double, 1).result()  # now the worker has let go of the first
+        watched.job()
+        gc.collect()
+        assert gone() is None
+
+
+def test_a_pool_of_the_applications_own_make_may_look_at_its_queue(watched):
+    """What waits looks like the function that was submitted."""
+
+    class Listing(ThreadPoolExecutor):
+        def __init__(self, workers: int) -> None:
+            super().__init__(workers)
+            self._work_queue: Any = queue.LifoQueue()
+
+        def waiting(self) -> list[str]:
+            items = [item for item in self._work_queue.queue if item is not None]
+            return [(item.fn if hasattr(item, "fn") else item.task[0]).__name__ for item in items]  # task: Python 3.14
+
+    gate = Gate()
+    with Listing(1) as pool:
+        held = pool.submit(gate.hold)
+        gate.entered.acquire(timeout=SOON)
+        pool.submit(double, 1)
+        try:
+            assert pool.waiting() == ["double"]
+        finally:
+            gate.opened.set()
+        held.result()
+        watched.jobs(2)
 
 
 def test_a_tool_that_wrapped_submit_after_us_is_kept(monkeypatch):

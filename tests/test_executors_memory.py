@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from loopwatch.observe.executors import Pools
 from loopwatch.observe.jobs import Pool, here
 from tests.chores import double
-from tests.executing import SOON, Gate, until
+from tests.executing import SOON, Gate, Watched, until
 
 
 class Payload:
@@ -98,3 +98,18 @@ def test_the_pools_can_be_read_while_others_are_made():
 def test_jobs_that_nobody_collects_are_bounded(watched):
     """The newest 50,000 are kept."""
     assert watched.hook.finished.maxlen == 50_000
+
+
+def test_a_kept_future_does_not_keep_the_watch():
+    """After the uninstall nothing of it leads to the hook, and so to all that the watch has counted."""
+    watched = Watched()
+    watched.hook.install()
+    with ThreadPoolExecutor(1) as pool:
+        kept = pool.submit(double, 1)
+        assert kept.result() == 2
+        watched.job()
+    watched.hook.uninstall()
+    hook = weakref.ref(watched.hook)
+    del watched
+    gc.collect()
+    assert hook() is None and kept.done()

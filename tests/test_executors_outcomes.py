@@ -52,6 +52,18 @@ def test_a_cancel_that_comes_too_late_changes_nothing(watched):
     assert (job.outcome, job.abandoned) == ("completed", False)
 
 
+def test_a_result_that_is_waited_for_after_a_cancel_is_not_abandoned(watched):
+    """A running job does not mind a cancel: who has asked for it in vain may still use the result."""
+    gate = Gate()
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(gate.hold, 5)
+        assert gate.entered.acquire(timeout=SOON)
+        assert future.cancel() is False
+        gate.opened.set()
+        assert future.result(SOON) == 5
+    assert watched.job().outcome == "completed"
+
+
 def test_shutdown_cancels_what_waits(watched):
     """shutdown(cancel_futures=True) leaves no job in the queue."""
     gate = Gate()

@@ -187,7 +187,18 @@ def test_a_submit_of_another_shape_is_called_as_it_wants(watched):
     with pytest.raises(TypeError, match="missing 1 required positional argument: 'fn'"):
         Odd().submit()  # type: ignore[call-arg]
     assert Odd().submit("no function").result() == ("no function", 0)
-    assert watched.hook.ended() == []
+    assert target(watched.job()) == "double"
+
+
+@pytest.mark.parametrize("named", ["fn", "work"])
+def test_a_function_given_by_keyword_is_seen(watched, named):
+    """Whatever the class calls it."""
+    made: dict[str, Any] = {"Future": Future}
+    exec(f"def submit(self, {named}):\n  future = Future()\n  future.set_result({named}())\n  return future", made)
+    owner = type("Keyword", (Executor,), {"submit": made["submit"]})
+    assert owner().submit(**{named: list}).result() == []
+    assert target(watched.job()) == "list"
+    assert list(watched.hook.foreign.met.values()) == [True]
 
 
 def test_uninstall_leaves_every_class_as_it_was():

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from .._names import qualified_name
 from .executors import ExecutorHook
+from .guard import theirs
 from .jobs import NOBODY, Lane
 from .limiters import LimiterPool, ThreadJob
 
@@ -140,7 +141,10 @@ class AnyioHook:
                     self._await_backend()
                 else:
                     self._take_in(backend)
-            except Exception as error:
+            except BaseException as error:
+                if theirs(error):
+                    self._backend = None  # the next refresh does it again
+                    raise
                 self.executors.faults.append(error)
 
     def _await_backend(self) -> None:
@@ -157,8 +161,8 @@ class AnyioHook:
             self.seen = True
 
     def _put(self, patch: _Patch) -> None:
+        self._kept.append(patch)  # first: a signal handler may raise at any point
         patch.put()
-        self._kept.append(patch)
 
     def _take_out(self) -> None:
         while self._kept:
@@ -203,6 +207,8 @@ class AnyioHook:
             if task is not None:
                 job.task = weakref.ref(task)
         except Exception as error:
+            if theirs(error):
+                raise
             self.executors.faults.append(error)
             return given
         if position is not None and by_position:

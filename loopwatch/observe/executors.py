@@ -24,11 +24,14 @@ from typing import Any
 from .. import _compat
 from .bounded import Finished
 from .foreign_executors import OPEN, ForeignExecutors, has_own_submit, with_own_submit
-from .jobs import NOBODY, NOWHERE, Job, OpenJob, Pool, RemoteJob, here, pool_on
+from .guard import theirs
+from .jobs import NOBODY, NOWHERE, Job, Pool, RemoteJob, StandIn, here, pool_on
 from .places import Places, caller_of
 
 _FINISHED_AT_MOST = 50_000
 _POOLS = 64
+_CANCELLERS = 4
+"""Frames looked at for who cancels: functions of other tools may stand in between."""
 _NUMBERED = re.compile(r"(?<=^ThreadPoolExecutor)-\d+$")
 """What CPython adds to the name of a pool that was given none: a service may make one a request."""
 _SUBMIT = "submit"
@@ -45,19 +48,20 @@ _clock = _compat.clocks.monotonic
 def _make_submit(previous: Any, hook: ExecutorHook, threads: bool) -> Any:
     finished, alarm, call = hook.finished, hook.alarm, caller_of(previous)
     plain = call is previous and previous.__module__ == ThreadPoolExecutor.__module__
-    inside: type[Job] = Job if plain and not hasattr(previous, "__wrapped__") else OpenJob
+    alone = plain and not hasattr(previous, "__wrapped__")
 
     # Written out rather than cut into functions: each call of one would cost a good part of what a job may cost.
     def submit(self: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
         if not hook.installed:
             return call(self, fn, *args, **kwargs)
+        job: Any = None
         try:
             try:
                 pool = self._loopwatch
                 if pool.hook is not hook:
-                    pool = hook._pool(self, threads)
+                    pool = hook._pool(self, threads, alone)
             except AttributeError:
-                pool = hook._pool(self, threads)
+                pool = hook._pool(self, threads, alone)
             loop, outer = _running_loop(), None
             if loop is not None:
                 lane = pool.lane(_getframe(1), fn, hook.until)
@@ -66,7 +70,7 @@ def _make_submit(previous: Any, hook: ExecutorHook, threads: bool) -> Any:
                 lane = pool.place(_getframe(1), fn) if outer is None else pool.lane(_getframe(1), fn, NOWHERE)
             if pool.inside:
                 # What Job() does, without the call.
-                job = _new(inside)
+                job = _new(Job)
                 job.pool, job.function, job.lane, job.finished = pool, fn, lane, finished
                 job.abandoned = False
                 job.submitted = _clock()
@@ -81,11 +85,15 @@ def _make_submit(previous: Any, hook: ExecutorHook, threads: bool) -> Any:
                 job.inherit(outer)
             if pool.inside:
                 pool.waiting[job] = None
-                given = job
+                given = StandIn(job, fn) if pool.open else job
             else:
                 job.enter()
                 given = fn
-        except Exception as error:
+        except BaseException as error:
+            if job is not None:
+                job.forget()
+            if theirs(error):
+                raise
             hook.faults.append(error)
             return call(self, fn, *args, **kwargs)
         try:
@@ -100,8 +108,10 @@ def _make_submit(previous: Any, hook: ExecutorHook, threads: bool) -> Any:
                 job.finish(future)
             if alarm.asleep:
                 alarm.wake()
-        except Exception as error:
+        except BaseException as error:
             job.forget()
+            if theirs(error):
+                raise
             hook.faults.append(error)
         return future
 
@@ -116,6 +126,17 @@ def _note_abandoned(future: Any) -> None:
             job.abandoned = True
 
 
+def _given_up(frame: Any) -> bool:
+    """Whether asyncio cancels, for an awaiter that has gone on; who does it by hand may wait for the result yet."""
+    for _ in range(_CANCELLERS):
+        if frame is None:
+            return False
+        if frame.f_globals.get("__name__") == "asyncio.futures":
+            return True
+        frame = frame.f_back
+    return False
+
+
 def _make_cancel(previous: Any, hook: ExecutorHook) -> Any:
     call = caller_of(previous)
 
@@ -123,8 +144,11 @@ def _make_cancel(previous: Any, hook: ExecutorHook) -> Any:
         cancelled = call(self, *args, **kwargs)
         if not cancelled and hook.installed:
             try:
-                _note_abandoned(self)
+                if _given_up(_getframe(1)):
+                    _note_abandoned(self)
             except Exception as error:
+                if theirs(error):
+                    raise
                 hook.faults.append(error)
         return cancelled
 
@@ -224,6 +248,8 @@ class ExecutorHook:
             elif has_own_submit(owner):
                 self.foreign.watch(owner)
         except Exception as error:  # a class may be of any make
+            if theirs(error):
+                raise
             self.faults.append(error)
 
     def _put(self, owner: type, name: str, make: Callable[[Any], Any]) -> None:
@@ -242,6 +268,7 @@ class ExecutorHook:
         with self._lock:  # whoever meets a pool at this moment has put it in its place, or will see that it is too late
             self._places.take_all_out()
             for pool in self.pools:
+                pool.hook = None  # a future that the application keeps has it: not the whole watch as well
                 executor = pool.executor()
                 if executor is not None and pool_on(executor) is pool:
                     object.__delattr__(executor, _OURS)
@@ -250,13 +277,17 @@ class ExecutorHook:
         """The jobs that ended since the last call, oldest first."""
         return self.finished.take()
 
-    def _pool(self, executor: Any, threads: bool) -> Pool:
-        """The pool of an executor that is seen for the first time, or that has one of an earlier watch."""
+    def _pool(self, executor: Any, threads: bool, alone: bool) -> Pool:
+        """The pool of an executor that is seen for the first time, or that has one of an earlier watch.
+
+        ``alone``: no other tool has its function in ``submit``.
+        """
         with self._lock:
             known = pool_on(executor)
             if known is not None and known.hook is self:  # another thread was here first
                 return known
             pool = self._new_pool(executor, threads)
+            pool.open = not alone or type(executor) is not ThreadPoolExecutor  # which may look at its queue
             if self.installed:  # otherwise nobody would take it away
                 # A subclass may guard its attributes; and vars() would make them slower to read for good.
                 object.__setattr__(executor, _OURS, pool)

@@ -13,10 +13,11 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
-from types import MethodType
+from types import CodeType, MethodType
 from typing import Any
 
 from .. import _compat
+from .guard import theirs
 from .jobs import NOBODY, Job, Pool, RemoteJob, here, pool_on
 from .places import caller_of
 
@@ -97,7 +98,7 @@ class ForeignExecutors:
         self._put(owner, _SUBMIT, lambda previous: self._make_submit(owner, previous))
 
     def _make_submit(self, owner: type, previous: Any) -> Any:
-        hook, call = self._hook, caller_of(previous)
+        hook, call, named = self._hook, caller_of(previous), _function_name(previous)
         pool: Pool | None = None
 
         def submit(self: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -106,8 +107,10 @@ class ForeignExecutors:
             submitted = _clock()
             future = call(self, *args, **kwargs)
             try:
-                look(self, args[0] if args else None, future, submitted, _getframe(1))
+                look(self, args[0] if args else kwargs.get(named), future, submitted, _getframe(1))
             except Exception as error:
+                if theirs(error):
+                    raise
                 hook.faults.append(error)
             return future
 
@@ -144,13 +147,23 @@ class ForeignExecutors:
                 job.task = weakref.ref(task)
         elif here.worker.job is not None:
             job.inherit(here.worker.job)
-        job.enter()
-        # As for any pool, see executors.py: so it also stands on a future that is done, for whoever hands that on.
-        future._done_callbacks.append(job.finish)
-        if future._state not in OPEN:
-            job.finish(future)
+        try:
+            job.enter()
+            # As for any pool, see executors.py: so it also stands on a future that is done, for whoever hands that on.
+            future._done_callbacks.append(job.finish)
+            if future._state not in OPEN:
+                job.finish(future)
+        except BaseException:
+            job.forget()
+            raise
         if hook.alarm.asleep:
             hook.alarm.wake()
+
+
+def _function_name(submit: Any) -> str:
+    """What the function is called where it is given by keyword."""
+    code = getattr(submit, "__code__", None)
+    return code.co_varnames[1] if type(code) is CodeType and code.co_argcount > 1 else "fn"
 
 
 # Not isinstance(), here and below, which asks objects of the application what they are.

@@ -17,6 +17,7 @@ from .. import _compat
 from ..facts import Glance, Origin, RawFrame
 from .bounded import Faults, Finished
 from .callees import callee_code, callee_key, callee_name, callee_of
+from .guard import theirs
 
 _ON_LOOP = range(48)
 _ELSEWHERE = range(16)
@@ -73,7 +74,7 @@ class Pool:
     """What is known of one executor. ``waiting`` and ``running`` are ordered sets of jobs (dict keys)."""
 
     __slots__ = ("__weakref__", "executor", "full_at", "hook", "inside", "kind", "lanes", "last_end", "limit", "name",
-                 "running", "threads", "waiting")  # fmt: skip
+                 "open", "running", "threads", "waiting")  # fmt: skip
 
     def __init__(self, executor: Any, kind: str, name: str, limit: Callable[[], float], threads: Callable[[], int]):
         self.executor = weakref.ref(executor)
@@ -82,6 +83,8 @@ class Pool:
         self.kind = kind
         self.inside = kind == "thread"
         """Whether its jobs are timed in the worker, or from outside."""
+        self.open = False
+        """Whether a job needs a ``StandIn``."""
         self.name = name
         self.limit = limit
         self.threads = threads
@@ -224,7 +227,10 @@ class Job:
             pool.waiting.pop(self, None)
             self.cpu = None if self.lane.quick else _thread_cpu()
             self.started = _clock()
-        except Exception as error:
+        except BaseException as error:
+            if theirs(error):
+                self.forget()
+                raise
             faults.append(error)
         return function
 
@@ -250,7 +256,10 @@ class Job:
             finished = self.finished
             finished.append(self)
             finished.added += 1
-        except Exception as error:
+        except BaseException as error:
+            if theirs(error):
+                self.forget()
+                raise
             faults.append(error)
 
     def _finish_unbegun(self, future: Any, now: float) -> None:
@@ -286,20 +295,31 @@ class Job:
     def forget(self) -> None:
         """It was refused. A pool that cannot start a thread has queued it all the same: should it run, unwatched."""
         self.__class__ = _Refused
+        if self.worker is not None and self.worker.job is self:
+            self.worker.job = None
         self.pool.running.pop(self, None)
         self.pool.waiting.pop(self, None)
 
 
-class OpenJob(Job):
-    """A job for a ``submit`` that another tool has replaced: it finds what it would find unwatched.
+class StandIn:
+    """Handed over in place of a function where others than a worker may have it in hands: in a ``submit`` that another
+    tool has replaced, or in a pool of the application's own make. They find in it what they would find unwatched,
+    and may call it again, which is not timed. The job itself does not keep the function."""
 
-    A class of its own, since attributes of classes with ``__getattr__`` cost more to read.
-    """
+    def __init__(self, job: Job, function: Any) -> None:
+        self._loopwatch = job, function
 
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            return getattr(self.__dict__.get("function"), name)
+            return getattr(self.__dict__["_loopwatch"][1], name)
+
+    @property
+    def __call__(self) -> Any:
+        job, function = self._loopwatch
+        if job.function is not None:
+            job.begin()
+        return function
 
 
 class _Refused(Job):
@@ -334,7 +354,10 @@ class RemoteJob(Job):
                 self.started = self.submitted
             self.outcome = "abandoned" if self.abandoned and outcome != "cancelled" else outcome
             self.finished.put(self)
-        except Exception as error:
+        except BaseException as error:
+            if theirs(error):
+                self.forget()
+                raise
             faults.append(error)
 
     def forget(self) -> None:

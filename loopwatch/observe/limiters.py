@@ -12,10 +12,11 @@ import functools
 import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from .. import _compat
 from .executors import ExecutorHook
+from .guard import theirs
 from .jobs import Job, Lane, Pool
 
 _clock = _compat.clocks.monotonic
@@ -23,13 +24,15 @@ _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
 def _quietly(method: _Method) -> _Method:
-    """An error of ours in a job's method is noted, and the application's call goes on."""
+    """An error of ours in a job's method is noted, and the application's call goes on; theirs are let through."""
 
     @functools.wraps(method)
     def guarded(self: ThreadJob, *given: Any) -> Any:
         try:
             return method(self, *given)
         except Exception as error:
+            if theirs(error):
+                raise
             self.executors.faults.append(error)
             return None
 
@@ -128,6 +131,8 @@ class _Call:
             run.job = job
             job.begin()
         except Exception as error:
+            if theirs(error):
+                raise
             job.executors.faults.append(error)
             return function
         return run
@@ -154,18 +159,30 @@ class ThreadJob(Job):
     # --- on the loop ---
 
     async def __aenter__(self) -> Any:
-        self._queue()
         try:
+            self._queue()
             entered = await self.limiter.__aenter__()
         except BaseException as error:
             self._leave(type(error))
             raise
-        self._admitted()
+        try:
+            self._admitted()
+        except BaseException as interrupted:
+            await self._give_back(interrupted)
         return entered
 
     def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> Any:
-        self._leave(kind)
+        try:
+            self._leave(kind)
+        except BaseException as interrupted:
+            return self._give_back(interrupted)
         return self.limiter.__aexit__(kind, error, trace)
+
+    async def _give_back(self, interrupted: BaseException) -> NoReturn:
+        """A signal handler has raised in our code: the token goes back all the same."""
+        self.forget()
+        await self.limiter.__aexit__(type(interrupted), interrupted, interrupted.__traceback__)
+        raise interrupted
 
     @_quietly
     def _queue(self) -> None:
@@ -220,6 +237,12 @@ class ThreadJob(Job):
             self.settle(self.outcome)
         elif self.pool.waiting:
             self.pool.pass_on(self.ended or 0.0)
+
+    def forget(self) -> None:
+        """It counts no more; whoever still runs it or waits for it need not know."""
+        pool = self.pool
+        for jobs in (pool.waiting, pool.running, pool.heirs, pool.holding):
+            jobs.pop(self, None)
 
     def _is_second(self) -> bool:
         """Worker and awaiter come here once each; the second, whichever it is, settles the job."""
