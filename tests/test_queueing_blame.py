@@ -77,6 +77,29 @@ def test_requests_that_time_out_in_the_queue_have_waited(watch, events):
     assert executor.outcomes == {"completed": 1, "cancelled": 5}
 
 
+def test_a_pool_with_free_workers_is_not_blamed_for_a_loop_that_holds_the_interpreter(watch, events):
+    """Seven jobs on sixteen workers: four end late and three begin late, since nothing could run meanwhile."""
+    big = 7**300_000
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*(loop.run_in_executor(pool, work, 0.05) for _ in range(16)))
+        for _ in range(4):
+            early = [loop.run_in_executor(pool, work, 0.03) for _ in range(4)]
+            await asyncio.sleep(0.005)
+            late = [loop.run_in_executor(pool, work, 0.0) for _ in range(3)]
+            began = time.perf_counter()
+            while time.perf_counter() - began < 0.15:
+                assert big * big  # one C call, which lets no other thread run
+            await asyncio.gather(*early, *late)
+
+    with ThreadPoolExecutor(16, "roomy") as pool:
+        asyncio.run(main())
+        settled(watch)
+    assert backlogs(events) == []
+    assert [each for each in watch.snapshot().sites if each.kind == "queue"] == []
+
+
 # --- a pool that waits for itself ---
 
 

@@ -12,6 +12,7 @@ import functools
 import weakref
 from collections.abc import Callable
 from functools import partial
+from math import inf
 from typing import Any, TypeVar
 
 from .. import _compat
@@ -173,6 +174,7 @@ class ThreadJob(Job):
         self.submitted = _clock()
         if self.limiter.available_tokens <= 0:
             self.pool.waiting[self] = None
+            self.busy = inf  # all tokens are taken, whoever holds them
         alarm = self.executors.alarm
         if alarm.asleep:
             alarm.wake()

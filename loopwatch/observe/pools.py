@@ -150,6 +150,7 @@ class PoolWatch:
         if oldest is not None and pool.full():
             self._look_at_queue(pool, running, oldest, now, min(passed, max(0.0, now - oldest.submitted)))
         else:
+            pool.full_since = 0.0
             self._queues.pop(pool, None)
         self._count_begun(running)
         episode = self.episodes.get(pool)
@@ -159,8 +160,9 @@ class PoolWatch:
     def _look_at_queue(self, pool: Pool, running: list[Job], oldest: Job, now: float, passed: float) -> None:
         """No worker is free, and jobs wait."""
         pool.full_at = now
+        pool.full_since = pool.full_since or _full_since(pool, running, oldest)
         self.saturated[pool.name] = self.saturated.get(pool.name, 0.0) + passed
-        waited = now - oldest.submitted
+        waited = now - max(oldest.submitted, pool.full_since)
         episode = self.episodes.get(pool)
         if episode is None:
             episode = self._queues.get(pool)
@@ -220,13 +222,21 @@ class PoolWatch:
     def _count(self, job: Job, begun: float) -> None:
         """Each job once, as soon as its wait is over."""
         pool, waited = job.pool, begun - job.submitted
-        # Who waits while a worker is free waits for the interpreter, or for the host.
-        by_workers = job.queued or job.after >= job.submitted or (job.started is None and pool.full_at >= job.submitted)
-        job.congested = waited >= self.executor_wait and by_workers
+        job.congested = waited >= self.executor_wait and (job.queued or self._waited_for_workers(job))
         if job.congested:
             episode = self.episodes.get(pool) or self._open(pool, job.submitted)
             episode.last = max(episode.last, begun)
             episode.count(job, waited)
+
+    def _waited_for_workers(self, job: Job) -> bool:
+        """Of one that no look has seen waiting. Who waits while a worker is free waits for the interpreter or the host.
+
+        That jobs of its pool ended meanwhile proves nothing by itself: they may have run beside free workers.
+        """
+        pool = job.pool
+        if pool in self.episodes and pool.full_at >= job.submitted:
+            return job.started is None or job.after >= job.submitted
+        return job.after >= job.submitted and 0 < pool.limit() <= job.busy
 
     def _open(self, pool: Pool, began: float) -> _Episode:
         episode = self._queues.pop(pool) if pool in self._queues else _Episode(began)
@@ -287,6 +297,19 @@ class PoolWatch:
                 progressing=episode.progressing and not stuck,
             )
         )
+
+
+def _full_since(pool: Pool, running: list[Job], oldest: Job) -> float:
+    """Since when a pool that was not full at the last look has had no free worker, as far as that can be proven.
+
+    Where looks come late, the interpreter was held or the host was busy, and so were the workers kept from work. A
+    limiter lets nobody wait while it has a token.
+    """
+    if type(pool) is not Pool:
+        return oldest.submitted
+    now: float = clocks.monotonic()
+    since: float = max((job.started or now for job in running), default=now)
+    return since
 
 
 def _front(pool: Pool) -> list[Job]:
