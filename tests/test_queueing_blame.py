@@ -143,6 +143,28 @@ def test_a_self_deadlock_without_a_loop_is_told_as_well(watch, events):
     assert the_backlog(events).self_deadlock
 
 
+def submit_and_await(pool: ThreadPoolExecutor, answer: threading.Event) -> None:
+    pool.submit(work, 0.0)
+    answer.wait(SOON)
+
+
+def test_a_worker_that_waits_for_the_loop_after_a_nested_submit_is_no_deadlock(watch, events):
+    """Nobody waits for the job behind it, and the loop will answer."""
+
+    async def main() -> None:
+        answer = threading.Event()
+        asked = asyncio.get_running_loop().run_in_executor(pool, submit_and_await, pool, answer)
+        await asyncio.sleep(0.7)
+        answer.set()
+        await asked
+
+    with ThreadPoolExecutor(1, "shared") as pool:
+        asyncio.run(main())
+        settled(watch)
+    assert the_backlog(events).evidence["nested"] == 1
+    assert not any(each.self_deadlock for each in backlogs(events))
+
+
 def submit_and_go_on(pool: ThreadPoolExecutor) -> None:
     pool.submit(work, 0.0)
     time.sleep(0.9)

@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import _compat
 from ..facts import Congestion, Glance, RawFrame, WaitTally, WorkerLook
+from .deadlocks import waits_for_itself
 from .executors import ExecutorHook, thread_names
 from .host import new_id
 from .jobs import Job, Lane, Pool, first
@@ -51,7 +52,10 @@ class _Episode:
         self.for_loop = False
         self.nested = 0
         self.progressing = True
+        self.still = False
+        """Whether it was seen to stand still with a job of its own in its queue: told also where no loop waits."""
         self.stuck = False
+        """Whether that was proven to be a deadlock."""
 
     def tally(self, lane: Lane) -> list[float]:
         """[jobs that waited, seconds they waited, worker seconds held] of one lane."""
@@ -198,13 +202,15 @@ class PoolWatch:
     def _look_for_deadlock(
         self, pool: Pool, episode: _Episode, front: list[Job], running: list[Job], now: float
     ) -> None:
-        """Nothing moves when every worker waits for another thread, and one of them for a job in this queue."""
+        """A pool that stands still, with jobs in its queue that its own workers have submitted, is looked into."""
         workers = {job.worker.ident for job in running if job.worker}
         nested = sum(1 for job in front if job.submitter in workers)
-        stuck = nested > 0 and now - pool.last_end >= self.executor_wait and _all_wait(running)
-        if stuck and not episode.stuck:
-            episode.stuck = True
+        quiet = nested > 0 and now - pool.last_end >= self.executor_wait
+        stuck = quiet and waits_for_itself(pool, running)
+        if not episode.still and quiet and (stuck or _all_wait(running)):
+            episode.still = True
             episode.holders = self._holders(pool, running, now)
+        episode.stuck = episode.stuck or stuck
         episode.nested, episode.progressing = nested, not stuck
 
     def _count_begun(self, running: list[Job]) -> None:
@@ -260,7 +266,7 @@ class PoolWatch:
                 self._end(pool, episode, clocks.monotonic() if pool.waiting else episode.last)
 
     def _tell(self, pool: Pool, episode: _Episode, ended: float | None, now: float) -> None:
-        if not (episode.for_loop or episode.stuck):
+        if not (episode.for_loop or episode.still):
             return
         tallies = {lane: list(entry) for lane, entry in episode.tallies.items()}
         waited = episode.waited
@@ -306,7 +312,7 @@ def _full_since(pool: Pool, running: list[Job], oldest: Job) -> float:
     limiter lets nobody wait while it has a token.
     """
     if type(pool) is not Pool:
-        return oldest.submitted
+        return float(oldest.submitted)
     now: float = clocks.monotonic()
     since: float = max((job.started or now for job in running), default=now)
     return since
