@@ -13,7 +13,7 @@ from ..facts import Congestion, Glance, RawFrame, WaitTally, WorkerLook
 from .deadlocks import waits_for_itself
 from .executors import ExecutorHook, thread_names
 from .host import new_id
-from .jobs import Job, Lane, Pool, first
+from .jobs import NOBODY, Job, Lane, Pool, first
 from .stacks import copy_stack
 
 clocks = _compat.clocks
@@ -25,6 +25,7 @@ _ENDS_AFTER = 5
 _FRONT = 256
 _HOLDERS = 16
 _LANES = 512
+_NAMES = 64
 _DEEPER = 1.5
 _LOOK_LASTS = 0.005
 _JUMPS = frozenset(
@@ -165,7 +166,7 @@ class PoolWatch:
         """No worker is free, and jobs wait."""
         pool.full_at = now
         pool.full_since = pool.full_since or _full_since(pool, running, oldest)
-        self.saturated[pool.name] = self.saturated.get(pool.name, 0.0) + passed
+        self._saturate(pool.name, passed)
         waited = now - max(oldest.submitted, pool.full_since)
         episode = self.episodes.get(pool)
         if episode is None:
@@ -181,6 +182,12 @@ class PoolWatch:
         if pool not in self.episodes:
             self._open(pool, oldest.submitted)
         self._congested(pool, episode, running, now)
+
+    def _saturate(self, name: str, seconds: float) -> None:
+        """Names outlive their pools, of which there may come any number: those beyond a bound share one entry."""
+        saturated = self.saturated
+        key = name if name in saturated or len(saturated) < _NAMES else NOBODY
+        saturated[key] = saturated.get(key, 0.0) + seconds
 
     def _congested(self, pool: Pool, episode: _Episode, running: list[Job], now: float) -> None:
         episode.last = now
