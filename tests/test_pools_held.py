@@ -66,6 +66,36 @@ def test_the_stacks_of_the_workers_are_kept(world):
     assert "test_the_stacks_of_the_workers_are_kept" in functions
 
 
+def test_a_job_that_waited_knows_who_held_the_workers_until_then(world):
+    """Shares of the workers' time. What its own kind holds later, while others wait, is no part of its wait."""
+    slow, slower, quick = (world.make_lane(name) for name in ("slow", "slower", "quick"))
+    held = [*world.running(1, lane=slow), *world.running(1, lane=slower)]
+    waiting = [world.submit(lane=quick) for _ in range(4)]
+    world.look(0.1)
+    world.end(held[0])
+    waiting[0].begin()
+    world.look(2.0)
+    world.end(held[1], waiting[0])
+    first = dict(waiting[0].held_by)
+    assert first[slow] == pytest.approx(0.5, abs=0.06) and first.get(quick, 0.0) < 0.1
+    waiting[1].begin()
+    world.look(LOOK)
+    shares = dict(waiting[1].held_by)  # not the first one's, though they have waited together
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert shares[slower] == pytest.approx(0.5, abs=0.01) and shares[quick] == pytest.approx(2.0 / 4.2, abs=0.01)
+
+
+def test_of_a_wait_in_which_nobody_looked_no_holder_is_known(world):
+    """Who ran meanwhile is gone."""
+    held = world.running()
+    waiting = world.submit()
+    world.clock.advance(0.3)
+    world.end(*held)
+    waiting.begin()
+    world.end(waiting)
+    assert waiting.congested is True and waiting.held_by == ()
+
+
 # --- self-deadlock ---
 
 

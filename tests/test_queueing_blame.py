@@ -36,6 +36,10 @@ def test_who_holds_the_workers_is_blamed_not_who_waits(watch, events):
     assert [(each.site, each.share) for each in backlog.submitters] == [(site(ask_for_lookup), 1.0)]
     assert backlog.depth == backlog.jobs == 100
     assert {holder.site for holder in backlog.holders} == {site(ask_for_report)}
+    lost = {each.site: each for each in watch.snapshot().sites if each.kind == "queue"}
+    assert sum(each.seconds for each in lost.values()) == pytest.approx(backlog.submitters[0].waited, rel=0.1)
+    assert lost[site(ask_for_report)].seconds > 0.8 * backlog.submitters[0].waited
+    assert sum(each.count for each in lost.values()) == 100
     assert {holder.target for holder in backlog.holders} == {f"{slow_report.__module__}.slow_report"}
 
 

@@ -202,6 +202,8 @@ class Job:
     """Whether it was seen waiting while no worker was free."""
     congested: bool | None = None
     """Whether it waited too long because no worker was free; None until that is known."""
+    held_by: tuple[tuple[Lane | None, float], ...] = ()
+    """Who held the workers by the end of such a wait: shares of 1, None for who is not known."""
 
     def __init__(self, pool: Pool, function: Any, lane: Lane, finished: Finished) -> None:
         self.pool = pool

@@ -50,6 +50,9 @@ class _Episode:
         """How deep the queue was when the holders were looked at."""
         self.taken = 0
         self.told = 0.0
+        self.held_directly = 0.0
+        """Worker seconds that were taken without a job."""
+        self._shares: tuple[tuple[Lane | None, float], ...] | None = None
         self.for_loop = False
         self.nested = 0
         self.progressing = True
@@ -65,6 +68,23 @@ class _Episode:
             key = lane if len(self.tallies) < _LANES else None
             entry = self.tallies.setdefault(key, [0, 0.0, 0.0])
         return entry
+
+    def hold(self, running: list[Job], taken: int, seconds: float) -> None:
+        """All workers were taken for some more seconds."""
+        for job in running:
+            self.tally(job.lane)[2] += seconds
+        self.held_directly += taken * seconds
+        self._shares = None
+
+    def shares(self) -> tuple[tuple[Lane | None, float], ...]:
+        """Who held the workers so far; the shares add up to 1. Jobs whose wait ends between two looks have the same."""
+        if self._shares is None:
+            held = {lane: entry[2] for lane, entry in self.tallies.items() if entry[2] > 0}
+            if self.held_directly:
+                held[None] = held.get(None, 0.0) + self.held_directly
+            total = sum(held.values())
+            self._shares = tuple((lane, seconds / total) for lane, seconds in held.items())
+        return self._shares
 
     def count(self, job: Job, waited: float) -> None:
         """A job has waited too long."""
@@ -175,8 +195,7 @@ class PoolWatch:
                 episode = self._queues[pool] = _Episode(max(oldest.submitted, now - passed))
         episode.depth = max(episode.depth, len(pool.waiting))
         episode.taken = max(episode.taken, pool.taken())
-        for job in running:
-            episode.tally(job.lane)[2] += passed
+        episode.hold(running, pool.taken(), passed)
         if waited < self.executor_wait:
             return
         if pool not in self.episodes:
@@ -240,6 +259,7 @@ class PoolWatch:
             episode = self.episodes.get(pool) or self._open(pool, job.submitted)
             episode.last = max(episode.last, begun)
             episode.count(job, waited)
+            job.held_by = episode.shares()
 
     def _waited_for_workers(self, job: Job) -> bool:
         """Of one that no look has seen waiting. Who waits while a worker is free waits for the interpreter or the host.
