@@ -104,6 +104,32 @@ def test_a_pool_with_free_workers_is_not_blamed_for_a_loop_that_holds_the_interp
     assert [each for each in watch.snapshot().sites if each.kind == "queue"] == []
 
 
+def test_a_done_callback_that_holds_the_worker_is_blamed(watch, events):
+    """Its job is over, and the worker is not free: the jobs behind it wait, and the callback is named."""
+    gate = threading.Event()
+
+    def clean_up(_: Any) -> None:
+        gate.wait(SOON)
+
+    async def main() -> None:
+        pool.submit(work, 0.02).add_done_callback(clean_up)
+        await asyncio.sleep(0.1)
+        waiting = [asyncio.ensure_future(ask_for_lookup(pool)) for _ in range(5)]
+        await asyncio.sleep(0.8)
+        gate.set()
+        await asyncio.gather(*waiting)
+
+    with ThreadPoolExecutor(1, "small") as pool:
+        asyncio.run(main())
+        settled(watch)
+    backlog = the_backlog(events)
+    assert backlogs(events)[0].in_progress and backlog.jobs == 5 and backlog.waited > 0.7
+    assert backlog.site.startswith(f"{__name__}.") and "clean_up" in backlog.site
+    assert any(frame.function.endswith("clean_up") for frame in backlog.holders[0].stack)
+    (lost, *_) = sorted(watch.snapshot().sites, key=lambda each: -each.seconds)
+    assert lost.kind == "queue" and "clean_up" in lost.site
+
+
 # --- a pool that waits for itself ---
 
 

@@ -15,6 +15,7 @@ from .executors import ExecutorHook, thread_names
 from .host import new_id
 from .jobs import NOBODY, Job, Lane, Pool, first
 from .stacks import copy_stack
+from .taken import full_since, with_callbacks
 
 clocks = _compat.clocks
 _LOOKS_A_TICK = 8
@@ -172,8 +173,11 @@ class PoolWatch:
 
     def _follow(self, pool: Pool, running: list[Job], now: float, passed: float) -> None:
         oldest = first(pool.waiting)
-        if oldest is not None and pool.full():
-            self._look_at_queue(pool, running, oldest, now, min(passed, max(0.0, now - oldest.submitted)))
+        taken = running if oldest is not None and pool.full() else None
+        if oldest is not None and taken is None and now - oldest.submitted >= self.executor_wait / 2:
+            taken = with_callbacks(pool, running, now)
+        if oldest is not None and taken is not None:
+            self._look_at_queue(pool, taken, oldest, now, min(passed, max(0.0, now - oldest.submitted)))
         else:
             pool.full_since = 0.0
             self._queues.pop(pool, None)
@@ -185,7 +189,7 @@ class PoolWatch:
     def _look_at_queue(self, pool: Pool, running: list[Job], oldest: Job, now: float, passed: float) -> None:
         """No worker is free, and jobs wait."""
         pool.full_at = now
-        pool.full_since = pool.full_since or _full_since(pool, running, oldest)
+        pool.full_since = pool.full_since or full_since(pool, running, oldest, now)
         self._saturate(pool.name, passed)
         waited = now - max(oldest.submitted, pool.full_since)
         episode = self.episodes.get(pool)
@@ -330,19 +334,6 @@ class PoolWatch:
                 progressing=episode.progressing and not stuck,
             )
         )
-
-
-def _full_since(pool: Pool, running: list[Job], oldest: Job) -> float:
-    """Since when a pool that was not full at the last look has had no free worker, as far as that can be proven.
-
-    Where looks come late, the interpreter was held or the host was busy, and so were the workers kept from work. A
-    limiter lets nobody wait while it has a token.
-    """
-    if type(pool) is not Pool:
-        return float(oldest.submitted)
-    now: float = clocks.monotonic()
-    since: float = max((job.started or now for job in running), default=now)
-    return since
 
 
 def _front(pool: Pool) -> list[Job]:
