@@ -52,7 +52,7 @@ METRICS = _table(
     Metric("loopwatch_stalled_seconds", "asyncio.eventloop.blocked", "gauge", "s", ("loop",),
            "Age of the stall in progress, 0 when the loop is not held."),
     Metric("loopwatch_blocking_seconds_total", "loopwatch.blocking.time", "counter", "s", ("kind", "site", "cause"),
-           "Seconds lost at a site: loop (held a loop), queue (jobs waited for a worker), "
+           "Seconds lost at a site: loop (held a loop), queue (held the workers for which jobs waited), "
            "offload (worker threads waited on behalf of a loop)."),
     Metric("loopwatch_executor_workers", "python.executor.thread.count", "gauge", "{thread}", ("executor", "state"),
            "Workers of the executor that exist, busy or idle."),

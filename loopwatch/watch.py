@@ -36,6 +36,7 @@ from .observe.task_counts import task_counts
 from .record.charges import Charges
 from .record.coverage import coverage
 from .record.delivery import Delivery
+from .record.queued import QueuedTime
 from .record.recorder import OriginCounts, Recorder
 from .record.snapshot import LoopTotals, executor_stats, gc_histograms
 from .report.exposition import Exposition
@@ -173,6 +174,7 @@ class Watch:
         self._loops.on_retired = self._totals.retire
         self._callers = Callers(OriginCounts.caller)
         self._charges = Charges(self._recorder)
+        self._queued = QueuedTime(self._recorder, lambda origin: site_of(origin, self._own))
 
     # --- in and out ---
 
@@ -302,12 +304,12 @@ class Watch:
             # Who waited while a worker was free waited for the interpreter, and is in no queue.
             in_queue = (wait >= least or job.pool in episodes) and self._pools.finished(job)
             if in_queue and job.for_loop and wait >= least and job.outcome != "cancelled":
-                lane.site = lane.site or site_of(lane.origin, self._own)
-                self._recorder.lost("queue", lane.site, "backlog", wait)
+                self._queued.add(job, wait)
             if job.task is not None and job.started is not None:
                 self._callers.finished(job, counts)
         for lane in {job.lane for job in jobs}:
             lane.quick = lane.counts.are_quick()
+        self._queued.charge()
 
     def _begin_counts(self, job: Job) -> OriginCounts:
         """Jobs are counted by the frames that name their site, so that different ways to it are one."""

@@ -104,6 +104,53 @@ def test_a_worker_that_was_slow_to_start_is_not_a_full_pool(world):
     assert world.told == []
 
 
+def test_jobs_that_end_beside_a_free_worker_prove_no_full_pool(world):
+    """Who waits meanwhile waits for the interpreter: a worker was free for it all the time."""
+    wide = world.make_pool("wide", 4)
+    held = world.running(2, pool=wide)
+    waiting = world.submit(pool=wide)
+    world.clock.advance(0.3)
+    world.end(*held)
+    waiting.begin()
+    world.end(waiting)
+    world.look(1.0)
+    assert waiting.after >= waiting.submitted and waiting.congested is False
+    assert world.told == []
+
+
+def test_a_pool_that_is_full_only_once_the_interpreter_is_free_had_no_backlog(world):
+    """All three waited for the interpreter; that one more than there are workers comes last is of no weight."""
+    burst = [world.submit() for _ in range(3)]
+    world.clock.advance(0.3)
+    for job in burst[:2]:
+        job.begin()
+    world.look(LOOK)
+    assert world.pool.full_at > 0
+    world.end(*burst[:2])
+    burst[2].begin()
+    world.end(burst[2])
+    world.look(1.0)
+    assert world.told == []
+
+
+def test_a_pool_that_stays_full_from_look_to_look_has_a_backlog_also_where_its_jobs_are_quick(world):
+    """No job holds a worker for long, and no worker is ever free."""
+    waiting = [world.submit() for _ in range(40)]
+    held = [waiting.pop(0) for _ in range(2)]
+    world.clock.advance(0.3)
+    for job in held:
+        job.begin()
+    while waiting:
+        world.look(LOOK)
+        world.end(*held)
+        held = [waiting.pop(0) for _ in range(2)]
+        for job in held:
+            job.begin()
+    world.end(*held)
+    world.look(0.5)
+    assert [event.jobs > 20 for event in world.ended] == [True]
+
+
 def test_a_wait_of_which_nothing_is_known_accuses_nobody(world):
     """Without a look, and without another job's end, the pool was not seen full."""
     waiting = world.submit()

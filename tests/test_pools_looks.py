@@ -151,6 +151,22 @@ def test_an_episode_is_bounded_in_memory(world):
     assert world.told[-1].jobs == 2000
 
 
+def test_saturated_time_is_bounded_in_memory(world):
+    """However many pools come and go, each under its own name: no second is lost, the later ones share an entry."""
+    for number in range(200):
+        pool = world.make_pool(f"request {number}", 1)
+        held = world.running(1, pool=pool)
+        waiting = world.submit(pool=pool)
+        world.look(LOOK)
+        world.end(*held)
+        waiting.begin()
+        world.end(waiting)
+    saturated = world.watch.saturated
+    assert len(saturated) == 65
+    assert sum(saturated.values()) == pytest.approx(200 * LOOK)
+    assert saturated["other"] == pytest.approx(136 * LOOK)
+
+
 def test_a_look_at_a_long_queue_is_quick(world):
     """A hundred thousand waiting jobs are not looked at one by one."""
     world.running()

@@ -36,6 +36,10 @@ def test_who_holds_the_workers_is_blamed_not_who_waits(watch, events):
     assert [(each.site, each.share) for each in backlog.submitters] == [(site(ask_for_lookup), 1.0)]
     assert backlog.depth == backlog.jobs == 100
     assert {holder.site for holder in backlog.holders} == {site(ask_for_report)}
+    lost = {each.site: each for each in watch.snapshot().sites if each.kind == "queue"}
+    assert sum(each.seconds for each in lost.values()) == pytest.approx(backlog.submitters[0].waited, rel=0.1)
+    assert lost[site(ask_for_report)].seconds > 0.8 * backlog.submitters[0].waited
+    assert sum(each.count for each in lost.values()) == 100
     assert {holder.target for holder in backlog.holders} == {f"{slow_report.__module__}.slow_report"}
 
 
@@ -75,6 +79,55 @@ def test_requests_that_time_out_in_the_queue_have_waited(watch, events):
     assert backlog.jobs == 5 and 0.15 < backlog.waited < 0.45
     (executor,) = watch.snapshot().executors
     assert executor.outcomes == {"completed": 1, "cancelled": 5}
+
+
+def test_a_pool_with_free_workers_is_not_blamed_for_a_loop_that_holds_the_interpreter(watch, events):
+    """Seven jobs on sixteen workers: four end late and three begin late, since nothing could run meanwhile."""
+    big = 7**300_000
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*(loop.run_in_executor(pool, work, 0.05) for _ in range(16)))
+        for _ in range(4):
+            early = [loop.run_in_executor(pool, work, 0.03) for _ in range(4)]
+            await asyncio.sleep(0.005)
+            late = [loop.run_in_executor(pool, work, 0.0) for _ in range(3)]
+            began = time.perf_counter()
+            while time.perf_counter() - began < 0.15:
+                assert big * big  # one C call, which lets no other thread run
+            await asyncio.gather(*early, *late)
+
+    with ThreadPoolExecutor(16, "roomy") as pool:
+        asyncio.run(main())
+        settled(watch)
+    assert backlogs(events) == []
+    assert [each for each in watch.snapshot().sites if each.kind == "queue"] == []
+
+
+def test_a_done_callback_that_holds_the_worker_is_blamed(watch, events):
+    """Its job is over, and the worker is not free: the jobs behind it wait, and the callback is named."""
+    gate = threading.Event()
+
+    def clean_up(_: Any) -> None:
+        gate.wait(SOON)
+
+    async def main() -> None:
+        pool.submit(work, 0.02).add_done_callback(clean_up)
+        await asyncio.sleep(0.1)
+        waiting = [asyncio.ensure_future(ask_for_lookup(pool)) for _ in range(5)]
+        await asyncio.sleep(0.8)
+        gate.set()
+        await asyncio.gather(*waiting)
+
+    with ThreadPoolExecutor(1, "small") as pool:
+        asyncio.run(main())
+        settled(watch)
+    backlog = the_backlog(events)
+    assert backlogs(events)[0].in_progress and backlog.jobs == 5 and backlog.waited > 0.7
+    assert backlog.site.startswith(f"{__name__}.") and "clean_up" in backlog.site
+    assert any(frame.function.endswith("clean_up") for frame in backlog.holders[0].stack)
+    (lost, *_) = sorted(watch.snapshot().sites, key=lambda each: -each.seconds)
+    assert lost.kind == "queue" and "clean_up" in lost.site
 
 
 # --- a pool that waits for itself ---
@@ -118,6 +171,28 @@ def test_a_self_deadlock_without_a_loop_is_told_as_well(watch, events):
             outer.result()
         settled(watch)
     assert the_backlog(events).self_deadlock
+
+
+def submit_and_await(pool: ThreadPoolExecutor, answer: threading.Event) -> None:
+    pool.submit(work, 0.0)
+    answer.wait(SOON)
+
+
+def test_a_worker_that_waits_for_the_loop_after_a_nested_submit_is_no_deadlock(watch, events):
+    """Nobody waits for the job behind it, and the loop will answer."""
+
+    async def main() -> None:
+        answer = threading.Event()
+        asked = asyncio.get_running_loop().run_in_executor(pool, submit_and_await, pool, answer)
+        await asyncio.sleep(0.7)
+        answer.set()
+        await asked
+
+    with ThreadPoolExecutor(1, "shared") as pool:
+        asyncio.run(main())
+        settled(watch)
+    assert the_backlog(events).evidence["nested"] == 1
+    assert not any(each.self_deadlock for each in backlogs(events))
 
 
 def submit_and_go_on(pool: ThreadPoolExecutor) -> None:

@@ -73,6 +73,7 @@ def _make_submit(previous: Any, hook: ExecutorHook, threads: bool) -> Any:
                 job = _new(Job)
                 job.pool, job.function, job.lane, job.finished = pool, fn, lane, finished
                 job.abandoned = False
+                job.busy = len(pool.running)
                 job.submitted = _clock()
             else:
                 job = RemoteJob(pool, fn, lane, finished)

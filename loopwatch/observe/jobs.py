@@ -73,8 +73,8 @@ class Lane:
 class Pool:
     """What is known of one executor. ``waiting`` and ``running`` are ordered sets of jobs (dict keys)."""
 
-    __slots__ = ("__weakref__", "executor", "full_at", "hook", "inside", "kind", "lanes", "last_end", "limit", "name",
-                 "open", "running", "threads", "waiting")  # fmt: skip
+    __slots__ = ("__weakref__", "executor", "full_at", "full_since", "hook", "inside", "kind", "lanes", "last_end",
+                 "limit", "name", "open", "running", "threads", "waiting")  # fmt: skip
 
     def __init__(self, executor: Any, kind: str, name: str, limit: Callable[[], float], threads: Callable[[], int]):
         self.executor = weakref.ref(executor)
@@ -94,6 +94,8 @@ class Pool:
         self.last_end = 0.0
         self.full_at = 0.0
         """When it was last seen with a queue and no free worker."""
+        self.full_since = 0.0
+        """Since when it has been so at every look; 0 when it was not at the last one."""
 
     def full(self) -> bool:
         """Whether every worker is taken."""
@@ -197,10 +199,14 @@ class Job:
     """When it was last looked at."""
     after = 0.0
     """When the last job of its pool had ended as it began: later than it was submitted where it waited for a worker."""
+    busy: float = 0
+    """How many workers of its pool had a job as it was submitted."""
     queued = False
     """Whether it was seen waiting while no worker was free."""
     congested: bool | None = None
     """Whether it waited too long because no worker was free; None until that is known."""
+    held_by: tuple[tuple[Lane | None, float], ...] = ()
+    """Who held the workers by the end of such a wait: shares of 1, None for who is not known."""
 
     def __init__(self, pool: Pool, function: Any, lane: Lane, finished: Finished) -> None:
         self.pool = pool
@@ -208,6 +214,7 @@ class Job:
         self.lane = lane
         self.finished = finished
         self.abandoned = False  # read by each: what stands in the class alone takes longer to find
+        self.busy = len(pool.running)
         self.submitted = _clock()
 
     def inherit(self, outer: Job) -> None:

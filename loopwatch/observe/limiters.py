@@ -12,6 +12,7 @@ import functools
 import weakref
 from collections.abc import Callable
 from functools import partial
+from math import inf
 from typing import Any, NoReturn, TypeVar
 
 from .. import _compat
@@ -190,6 +191,7 @@ class ThreadJob(Job):
         self.submitted = _clock()
         if self.limiter.available_tokens <= 0:
             self.pool.waiting[self] = None
+            self.busy = inf  # all tokens are taken, whoever holds them
         alarm = self.executors.alarm
         if alarm.asleep:
             alarm.wake()

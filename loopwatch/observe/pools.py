@@ -10,10 +10,12 @@ from typing import Any
 
 from .. import _compat
 from ..facts import Congestion, Glance, RawFrame, WaitTally, WorkerLook
+from .deadlocks import waits_for_itself
 from .executors import ExecutorHook, thread_names
 from .host import new_id
-from .jobs import Job, Lane, Pool, first
+from .jobs import NOBODY, Job, Lane, Pool, first
 from .stacks import copy_stack
+from .taken import full_since, with_callbacks
 
 clocks = _compat.clocks
 _LOOKS_A_TICK = 8
@@ -24,6 +26,7 @@ _ENDS_AFTER = 5
 _FRONT = 256
 _HOLDERS = 16
 _LANES = 512
+_NAMES = 64
 _DEEPER = 1.5
 _LOOK_LASTS = 0.005
 _JUMPS = frozenset(
@@ -48,10 +51,16 @@ class _Episode:
         """How deep the queue was when the holders were looked at."""
         self.taken = 0
         self.told = 0.0
+        self.held_directly = 0.0
+        """Worker seconds that were taken without a job."""
+        self._shares: tuple[tuple[Lane | None, float], ...] | None = None
         self.for_loop = False
         self.nested = 0
         self.progressing = True
+        self.still = False
+        """Whether it was seen to stand still with a job of its own in its queue: told also where no loop waits."""
         self.stuck = False
+        """Whether that was proven to be a deadlock."""
 
     def tally(self, lane: Lane) -> list[float]:
         """[jobs that waited, seconds they waited, worker seconds held] of one lane."""
@@ -60,6 +69,23 @@ class _Episode:
             key = lane if len(self.tallies) < _LANES else None
             entry = self.tallies.setdefault(key, [0, 0.0, 0.0])
         return entry
+
+    def hold(self, running: list[Job], taken: int, seconds: float) -> None:
+        """All workers were taken for some more seconds."""
+        for job in running:
+            self.tally(job.lane)[2] += seconds
+        self.held_directly += taken * seconds
+        self._shares = None
+
+    def shares(self) -> tuple[tuple[Lane | None, float], ...]:
+        """Who held the workers so far; the shares add up to 1. Jobs whose wait ends between two looks have the same."""
+        if self._shares is None:
+            held = {lane: entry[2] for lane, entry in self.tallies.items() if entry[2] > 0}
+            if self.held_directly:
+                held[None] = held.get(None, 0.0) + self.held_directly
+            total = sum(held.values())
+            self._shares = tuple((lane, seconds / total) for lane, seconds in held.items())
+        return self._shares
 
     def count(self, job: Job, waited: float) -> None:
         """A job has waited too long."""
@@ -147,9 +173,13 @@ class PoolWatch:
 
     def _follow(self, pool: Pool, running: list[Job], now: float, passed: float) -> None:
         oldest = first(pool.waiting)
-        if oldest is not None and pool.full():
-            self._look_at_queue(pool, running, oldest, now, min(passed, max(0.0, now - oldest.submitted)))
+        taken = running if oldest is not None and pool.full() else None
+        if oldest is not None and taken is None and now - oldest.submitted >= self.executor_wait / 2:
+            taken = with_callbacks(pool, running, now)
+        if oldest is not None and taken is not None:
+            self._look_at_queue(pool, taken, oldest, now, min(passed, max(0.0, now - oldest.submitted)))
         else:
+            pool.full_since = 0.0
             self._queues.pop(pool, None)
         self._count_begun(running)
         episode = self.episodes.get(pool)
@@ -159,8 +189,9 @@ class PoolWatch:
     def _look_at_queue(self, pool: Pool, running: list[Job], oldest: Job, now: float, passed: float) -> None:
         """No worker is free, and jobs wait."""
         pool.full_at = now
-        self.saturated[pool.name] = self.saturated.get(pool.name, 0.0) + passed
-        waited = now - oldest.submitted
+        pool.full_since = pool.full_since or full_since(pool, running, oldest, now)
+        self._saturate(pool.name, passed)
+        waited = now - max(oldest.submitted, pool.full_since)
         episode = self.episodes.get(pool)
         if episode is None:
             episode = self._queues.get(pool)
@@ -168,13 +199,18 @@ class PoolWatch:
                 episode = self._queues[pool] = _Episode(max(oldest.submitted, now - passed))
         episode.depth = max(episode.depth, len(pool.waiting))
         episode.taken = max(episode.taken, pool.taken())
-        for job in running:
-            episode.tally(job.lane)[2] += passed
+        episode.hold(running, pool.taken(), passed)
         if waited < self.executor_wait:
             return
         if pool not in self.episodes:
             self._open(pool, oldest.submitted)
         self._congested(pool, episode, running, now)
+
+    def _saturate(self, name: str, seconds: float) -> None:
+        """Names outlive their pools, of which there may come any number: those beyond a bound share one entry."""
+        saturated = self.saturated
+        key = name if name in saturated or len(saturated) < _NAMES else NOBODY
+        saturated[key] = saturated.get(key, 0.0) + seconds
 
     def _congested(self, pool: Pool, episode: _Episode, running: list[Job], now: float) -> None:
         episode.last = now
@@ -196,13 +232,15 @@ class PoolWatch:
     def _look_for_deadlock(
         self, pool: Pool, episode: _Episode, front: list[Job], running: list[Job], now: float
     ) -> None:
-        """Nothing moves when every worker waits for another thread, and one of them for a job in this queue."""
+        """A pool that stands still, with jobs in its queue that its own workers have submitted, is looked into."""
         workers = {job.worker.ident for job in running if job.worker}
         nested = sum(1 for job in front if job.submitter in workers)
-        stuck = nested > 0 and now - pool.last_end >= self.executor_wait and _all_wait(running)
-        if stuck and not episode.stuck:
-            episode.stuck = True
+        quiet = nested > 0 and now - pool.last_end >= self.executor_wait
+        stuck = quiet and waits_for_itself(pool, running)
+        if not episode.still and quiet and (stuck or _all_wait(running)):
+            episode.still = True
             episode.holders = self._holders(pool, running, now)
+        episode.stuck = episode.stuck or stuck
         episode.nested, episode.progressing = nested, not stuck
 
     def _count_begun(self, running: list[Job]) -> None:
@@ -220,13 +258,22 @@ class PoolWatch:
     def _count(self, job: Job, begun: float) -> None:
         """Each job once, as soon as its wait is over."""
         pool, waited = job.pool, begun - job.submitted
-        # Who waits while a worker is free waits for the interpreter, or for the host.
-        by_workers = job.queued or job.after >= job.submitted or (job.started is None and pool.full_at >= job.submitted)
-        job.congested = waited >= self.executor_wait and by_workers
+        job.congested = waited >= self.executor_wait and (job.queued or self._waited_for_workers(job))
         if job.congested:
             episode = self.episodes.get(pool) or self._open(pool, job.submitted)
             episode.last = max(episode.last, begun)
             episode.count(job, waited)
+            job.held_by = episode.shares()
+
+    def _waited_for_workers(self, job: Job) -> bool:
+        """Of one that no look has seen waiting. Who waits while a worker is free waits for the interpreter or the host.
+
+        That jobs of its pool ended meanwhile proves nothing by itself: they may have run beside free workers.
+        """
+        pool = job.pool
+        if pool in self.episodes and pool.full_at >= job.submitted:
+            return job.started is None or job.after >= job.submitted
+        return job.after >= job.submitted and 0 < pool.limit() <= job.busy
 
     def _open(self, pool: Pool, began: float) -> _Episode:
         episode = self._queues.pop(pool) if pool in self._queues else _Episode(began)
@@ -250,7 +297,7 @@ class PoolWatch:
                 self._end(pool, episode, clocks.monotonic() if pool.waiting else episode.last)
 
     def _tell(self, pool: Pool, episode: _Episode, ended: float | None, now: float) -> None:
-        if not (episode.for_loop or episode.stuck):
+        if not (episode.for_loop or episode.still):
             return
         tallies = {lane: list(entry) for lane, entry in episode.tallies.items()}
         waited = episode.waited
