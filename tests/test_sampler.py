@@ -6,6 +6,7 @@ import asyncio
 import threading
 import weakref
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -145,6 +146,15 @@ def test_many_short_steps_of_a_turn_are_a_stall_in_progress(stage: Stage) -> Non
     assert stage.sampler.stalled(stage.state, stage.clock()) == pytest.approx(THRESHOLD)
     stage.poll()
     assert stage.sampler.stalled(stage.state, stage.clock()) == 0.0
+
+
+def test_what_was_seen_to_wait_behind_a_step_is_counted(stage: Stage) -> None:
+    """Also what others made ready meanwhile; not what was cancelled, nor what came after the last look."""
+    stage.begin_step()
+    stage.loop._ready.extend(SimpleNamespace(_cancelled=cancelled) for cancelled in (False, True, False))
+    stage.pass_time(2 * THRESHOLD)
+    stage.loop._ready.append(SimpleNamespace(_cancelled=False))
+    assert stage.end_step().delayed == 2
 
 
 def test_what_a_nested_loop_took_is_not_the_steps(stage: Stage) -> None:

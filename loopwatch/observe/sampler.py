@@ -20,9 +20,9 @@ from .alarm import NOTABLE, Alarm, Lateness
 from .asyncio_loop import AsyncioHook
 from .host import GcHook, Span, overlap
 from .loop_state import EntryState, Held, LoopState
-from .observation import SAME, Look, Observation, end_of, load
+from .observation import SAME, Look, Observation, end_of, load, seen_ready
 from .pools import PoolWatch
-from .present import handle_of, stack_of, task_of, waiting_of
+from .present import handle_of, ready_of, stack_of, task_of, waiting_of
 from .steps import NEVER
 
 clocks = _compat.clocks
@@ -261,6 +261,7 @@ class Sampler:
         there, frames, importing = stack_of(state)
         late += self._kept_waiting(now, clocks.thread_cpu() or 0.0)
         task, coroutine = task_of(state)
+        ready = ready_of(state)
         if state.mark != mark:
             return False
         if frames is None:
@@ -270,7 +271,7 @@ class Sampler:
         reading = seen.read(state, self.clock)
         if state.mark != mark:  # that was seen of what came after it
             activity, reading = None, None
-        seen.add(Sample(now, mark, late, frames, task, coroutine, importing, activity), reading)
+        seen.add(Sample(now, mark, late, frames, task, coroutine, importing, activity), reading, ready)
         return True
 
     # --- telling ---
@@ -335,7 +336,7 @@ class Sampler:
             started_at=clocks.wall() - (now - held.started),
             handle=held.handle,
             samples=self._samples(held, looks),
-            delayed=held.delayed,
+            delayed=held.delayed + (seen_ready(held, looks) if told_as is None else 0),
             steps=held.steps,
             turn_seconds=held.turn_seconds,
             contributors=held.contributors,
