@@ -254,8 +254,18 @@ class Sampler:
         seen_old = last is not None and last.step == mark and last.at - mark >= self.threshold / 2
         if (now >= seen.next_at or not (young or seen_old)) and self._sample(seen, state, mark, now, late):
             seen.next_at = now + (0.0 if age < 2 * self.threshold else min(1.0, age / 10))
+            self._look_again(seen, state, mark, now, late)
         self._tell_in_progress(state, seen, mark, now, late)
         return age
+
+    def _look_again(self, seen: Observation, state: LoopState, mark: float, now: float, late: float) -> None:
+        """Look once more where the interpreter was held while the kernel was asked: until the next look it may be over.
+
+        The sampler has only just got the interpreter, so its thread stands where the other has given it up.
+        """
+        waited = late + self._kept_waiting(now, clocks.thread_cpu() or 0.0)
+        if (first := seen.last) is not None and waited - first.late >= NOTABLE:
+            self._sample(seen, state, mark, self.clock(), waited - first.late)
 
     def _sample(self, seen: Observation, state: LoopState, mark: float, now: float, late: float) -> bool:
         there, frames, importing = stack_of(state)
