@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from asyncio.base_events import BaseEventLoop
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from operator import attrgetter
 from typing import Any
@@ -40,7 +40,7 @@ def ready(loop: Any) -> int:
 
     No bytecode is run for each: other threads would come in between, and it must not keep what they let go of.
     """
-    queue = getattr(loop, "_ready", ())
+    queue: Sequence[Any] = getattr(loop, "_ready", ())
     return len(queue) - sum(map(_is_cancelled, islice(queue, _COUNTED)))
 
 
