@@ -41,7 +41,8 @@ def ready(loop: Any) -> int:
     No bytecode is run for each: other threads would come in between, and it must not keep what they let go of.
     """
     queue: Sequence[Any] = getattr(loop, "_ready", ())
-    return len(queue) - sum(map(_is_cancelled, islice(queue, _COUNTED)))
+    cancelled: int = sum(map(_is_cancelled, islice(queue, _COUNTED)))
+    return len(queue) - cancelled
 
 
 def due(loop: Any) -> int:
