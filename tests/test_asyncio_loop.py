@@ -163,19 +163,28 @@ def test_short_chunks_with_sleeps_are_silent(watching: Watching) -> None:
 
 
 def test_what_waits_behind_a_step_is_counted(watching: Watching) -> None:
-    """Callbacks that are ready, timers that come due, and events that arrive meanwhile."""
+    """Callbacks that were ready before, timers that come due, and events that arrive meanwhile.
+
+    Not what was cancelled, and not what the step itself makes ready as it ends.
+    """
     ours, theirs = socket.socketpair()
+
+    def work() -> None:
+        watching.work()
+        for _ in range(7):
+            asyncio.get_running_loop().call_soon(int)
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
         loop.add_reader(ours, loop.remove_reader, ours)
-        for _ in range(3):
-            loop.call_soon(int)
         loop.call_later(0.03, int)
         loop.call_later(0.04, int).cancel()
         loop.call_later(9, int)
+        loop.call_soon(work)
+        for _ in range(3):
+            loop.call_soon(int)
+        loop.call_soon(int).cancel()
         theirs.send(b"x")
-        watching.work()
         await asyncio.sleep(0.1)
 
     with ours, theirs, new_loop(watching.clock) as loop:

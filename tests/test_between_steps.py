@@ -102,6 +102,7 @@ def test_the_end_of_what_a_callback_was_given_is_not_charged_to_the_next_step(
         assert watch.flush(10.0)
     assert events.stalls
     longest = max(events.stalls, key=lambda stall: stall.duration)
+    assert longest.callback is not None
     assert (longest.callback.rpartition(".")[2], longest.culprit) == ("innocent", None)
     if starved(longest):
         pytest.skip(BUSY)

@@ -11,7 +11,7 @@ from loopwatch import _compat
 from loopwatch.facts import HandleFacts, Sample
 from loopwatch.observe.loop_clock import Reading
 from loopwatch.observe.loop_state import Held
-from loopwatch.observe.observation import Observation, end_of, load
+from loopwatch.observe.observation import Look, Observation, end_of, load, seen_ready
 from loopwatch.testing import FakeClock
 
 
@@ -309,3 +309,10 @@ def test_of_a_long_turn_the_beginning_is_read_and_not_the_middle(threads: Thread
         threads.clock.advance(0.03)
         threads.seen.note(threads.state, threads.clock)
     assert [reading.at for reading in threads.noted()] == [100.0]
+
+
+def test_what_was_seen_to_wait_and_ran_in_the_same_turn_is_counted_once() -> None:
+    """Of four that were seen three ran after the step in its turn, and so are counted already."""
+    look = Look(Sample(100.9, 100.0, 0.0, ()), None, ready=4)
+    known = held(behind=3)
+    assert [seen_ready(known, looks) for looks in ([look], [look._replace(ready=1)], [])] == [1, 0, 0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -137,6 +138,35 @@ def test_many_short_steps_of_a_turn_are_a_stall_in_progress(stage: Stage) -> Non
     assert stage.sampler.stalled(stage.state, stage.clock()) == pytest.approx(THRESHOLD)
     stage.poll()
     assert stage.sampler.stalled(stage.state, stage.clock()) == 0.0
+
+
+def test_what_held_the_interpreter_while_the_kernel_was_asked_is_looked_at_at_once(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the time of the next look it may be over; the second look is late by as much."""
+
+    def activity(native: int) -> None:
+        if len(asked) < 1:
+            stage.clock.advance(THRESHOLD)
+        asked.append(native)
+
+    asked: list[int] = []
+    monkeypatch.setattr(_compat, "kernel_activity", activity)
+    stage.begin_step()
+    stage.clock.advance(THRESHOLD / 2)
+    stage.sampler.tick()
+    told = stage.end_step()
+    assert [round(seen.late, 1) for seen in told.samples] == [0.0, round(THRESHOLD, 1)]
+    assert all(seen.frames for seen in told.samples)
+
+
+def test_what_was_seen_to_wait_behind_a_step_is_counted(stage: Stage) -> None:
+    """Also what others made ready meanwhile; not what was cancelled, nor what came after the last look."""
+    stage.begin_step()
+    stage.loop._ready.extend(SimpleNamespace(_cancelled=cancelled) for cancelled in (False, True, False))
+    stage.pass_time(2 * THRESHOLD)
+    stage.loop._ready.append(SimpleNamespace(_cancelled=False))
+    assert stage.end_step().delayed == 2
 
 
 def test_what_a_nested_loop_took_is_not_the_steps(stage: Stage) -> None:

@@ -13,6 +13,7 @@ from loopwatch.explain.culprit import OwnCode, Places
 from loopwatch.explain.stall import explain_stall
 from loopwatch.facts import UNKNOWN_CALLBACK, ContributorFacts, HandleFacts, Overrun, RawFrame, Sample
 from loopwatch.model import Contributor, Stall
+from loopwatch.report.text import details, headline
 
 OWN = OwnCode(places=Places(("/usr/lib/python3",), ("/site",), ("/loopwatch",)))
 LATE = 0.5
@@ -203,7 +204,18 @@ def test_a_step_that_nobody_saw_is_charged_with_doubt() -> None:
     """Likewise where no sample was taken at all."""
     stall = explain()
     assert (culprit(stall), stall.evidence["certain"]) == (("view", 2), False)
-    assert [each.function for each in stall.stack] == ["view"]
+
+
+def test_where_nobody_saw_it_at_work_no_line_is_shown_as_the_place() -> None:
+    """It is told as what the loop called, and its first line is not pictured as if it had stood there."""
+    for samples in ((), (sample(0.3, view(5)), sample(1.0, late=0.7))):
+        stall = explain(*samples)
+        assert (stall.stack, stall.evidence["place"]) == ((), "unknown")
+        told = "\n".join([headline(stall), *details(stall)])
+        assert "during a step of shop.views.view (" in told
+        assert "> File" not in told
+    assert "place" not in explain(sample(1.0, view(5), late=0.7)).evidence
+    assert explain(cpu_seconds=None).cause == "unknown"
 
 
 def test_the_module_of_a_coroutine_that_has_ended_is_found_by_its_file() -> None:
@@ -276,7 +288,7 @@ def test_a_turn_that_nobody_saw_charges_what_took_half_of_it_by_the_stopwatch() 
         stall = crowd(*samples, contributors=(ContributorFacts("view", 150, 0.5, code),))
         assert stall.culprit is not None
         assert (stall.culprit.function, stall.culprit.line) == ("view", code.co_firstlineno)
-        assert (stall.callback, stall.task, len(stall.stack)) == ("many callbacks", None, 1)
+        assert (stall.callback, stall.task, len(stall.stack)) == ("many callbacks", None, 0)
         assert crowd(*samples, contributors=(ContributorFacts("view", 150, 0.49, code),)).culprit is None
     assert crowd(contributors=(ContributorFacts("time.sleep", 150, 0.9),)).culprit is None
     gainsaid = crowd(sample(0.5, model(3)), contributors=(ContributorFacts("view", 150, 0.6, code),))

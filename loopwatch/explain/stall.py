@@ -21,12 +21,16 @@ _PROFILE_STACKS = 5
 
 
 class Blame(NamedTuple):
-    """Who is charged (nobody: ``frame`` is None), the stack that shows it, and whether that is certain."""
+    """Who is charged (nobody: ``frame`` is None), the stack that shows it, and whether that is certain.
+
+    ``seen``: it was seen at work; otherwise it is what the loop called, and its line is no place where it was.
+    """
 
     frame: RawFrame | None
     stack: tuple[RawFrame, ...]
     certain: bool = True
     look: Look | None = None
+    seen: bool = True
 
 
 class Charge(NamedTuple):
@@ -44,6 +48,8 @@ def explain_stall(overrun: Overrun, own: OwnCode) -> Stall:
     evidence = dict(verdict.evidence)
     if not blame.certain:
         evidence["certain"] = False
+    if not blame.seen:
+        evidence["place"] = "unknown"
     if verdict.cause in ("cpu", "unknown") and (call := innermost_call(blame.stack)):
         evidence["call"] = call
     if blame.frame is not None and blame.stack and blame.frame is not blame.stack[-1]:
@@ -112,7 +118,7 @@ def _blame(overrun: Overrun, looks: Sequence[Look], verdict: Verdict, own: OwnCo
         return nobody
     certain = _seconds([charge for charge in mine if charge.look.sure]) >= HALF * seconds
     look, frame = _most(mine, lambda charge: line_of(charge.frame.code, charge.frame.lasti))[-1]
-    return Blame(frame, look.frames or (frame,), certain, look)
+    return Blame(frame, look.frames, certain, look, bool(look.frames))
 
 
 def _made_most(mine: Sequence[Charge], looks: Sequence[Look], overrun: Overrun) -> bool:
@@ -157,7 +163,8 @@ def _charged_by(look: Look, overrun: Overrun, own: OwnCode) -> RawFrame | None:
 def _blame_unseen(overrun: Overrun, own: OwnCode) -> Blame:
     """Nothing was seen: what the loop called is known all the same, and it, or what it called, held the loop."""
     frame = _step_of(overrun, own)
-    return Blame(frame, (frame,) if frame is not None else (), frame is None or _is_crowd(overrun))
+    crowd = _is_crowd(overrun)
+    return Blame(frame, (), frame is None or crowd, None, frame is None or crowd)
 
 
 def _step_of(overrun: Overrun, own: OwnCode) -> RawFrame | None:

@@ -189,7 +189,7 @@ class ClassPatches:
         return make_run(caller_of(previous), self._adopt, self._clock)
 
     def _make_forever(self, standing: Any) -> Any:
-        previous = caller_of(standing)
+        previous: Callable[[Any], None] = caller_of(standing)
         watching = True
 
         def run_forever(self: Any) -> None:

@@ -13,7 +13,7 @@ from ..metrics import TURN_BOUNDS
 from .guard import theirs
 from .handles import contributor, describe, key_of
 from .loop_clock import TRIES, LoopClock, Reading, so_far
-from .polls import Tap, make_bounded_select, replaced, turns_plainly, waiting
+from .polls import Tap, due, make_bounded_select, replaced, turns_plainly
 from .steps import NEVER, NOTABLE, Stopwatch, make_select
 
 _NOTED = 64
@@ -41,6 +41,8 @@ class Held(NamedTuple):
     """The thread's clocks when the loop began to run."""
     switches: int | None = None
     """How often the thread had given up the CPU by itself, at the end."""
+    behind: int = 0
+    """Steps that ran after it in its turn: what they run was ready before it. First, how many had run by its end."""
 
 
 class Outlets(NamedTuple):
@@ -146,10 +148,11 @@ class LoopState(LoopClock):
         self, kind: str, ended: float, held: float, facts: HandleFacts, steps: int, busy: float, named: Any
     ) -> None:
         cpu, switches = clocks.thread_cpu(), _compat.voluntary_switches()
-        ready, before = self._told(self.ready_now) or 0, self.active(ended) - held
+        timers, before = self._told(due, self.loop()) or 0, self.active(ended) - held
         self.pending.append(
-            Held(self, kind, ended - held, ended, facts, ready, steps, busy, named, cpu, before, self.base, switches)
-        )
+            Held(self, kind, ended - held, ended, facts, timers, steps, busy, named, cpu, before, self.base, switches,
+                 self.steps_run())
+        )  # fmt: skip
 
     def _told(self, ask: Callable[..., Any], *args: Any) -> Any:
         """What an overrun can do without, where it cannot be had."""
@@ -160,10 +163,6 @@ class LoopState(LoopClock):
                 raise
             self.outlets.faults.append(error)
             return None
-
-    def ready_now(self) -> int:
-        """Callbacks and due timers that wait; exact on the loop's thread."""
-        return waiting(self.loop())
 
     def slow_turn(self, ended: float) -> bool:
         """Judge a turn that was not quick: many short steps may have held the loop together."""
@@ -205,7 +204,7 @@ class LoopState(LoopClock):
             while self.pending:
                 if len(held) == held.maxlen != 0:
                     self.lost += 1
-                held.append(add_delayed(self.pending.popleft(), waiting))
+                held.append(add_delayed(self.pending.popleft(), self.steps_run(), waiting))
             if self.outlets.alarm.asleep:
                 self.outlets.alarm.wake()
         except Exception as error:
@@ -387,9 +386,10 @@ class EntryState(LoopState):
         return loop is not None and replaced(self.tap, loop)
 
 
-def add_delayed(held: Held, waiting: int) -> Held:
-    """The same overrun, with ``waiting`` more that had to wait."""
-    return held._replace(delayed=held.delayed + waiting)
+def add_delayed(held: Held, ran: int, waiting: int) -> Held:
+    """The same overrun, with what had to wait: by now ``ran`` steps have run, and ``waiting`` more were ready."""
+    behind = ran - held.behind
+    return held._replace(delayed=held.delayed + behind + waiting, behind=behind)
 
 
 _UNNAMED = HandleFacts("unknown callback")

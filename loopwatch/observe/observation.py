@@ -28,10 +28,14 @@ SAME = 1e-6
 
 
 class Look(NamedTuple):
-    """A sample, and what the thread's clocks showed then; None where the step had ended meanwhile."""
+    """A sample, and what the thread's clocks showed then; None where the step had ended meanwhile.
+
+    ``ready``: how many callbacks waited behind the step.
+    """
 
     sample: Sample
     reading: Reading | None
+    ready: int = 0
 
 
 class Load(NamedTuple):
@@ -98,16 +102,17 @@ class Observation:
 
     def _shift(self, passed: float) -> None:
         """A nested loop has run: the marks of the step that ran it were moved by as much."""
-        for index, (sample, reading) in enumerate(self._looks):
-            if sample.at >= self.turn:
-                self._looks[index] = Look(sample._replace(at=sample.at + passed, step=sample.step + passed), reading)
+        for index, look in enumerate(self._looks):
+            if (sample := look.sample).at >= self.turn:
+                moved = sample._replace(at=sample.at + passed, step=sample.step + passed)
+                self._looks[index] = look._replace(sample=moved)
         for tale in self._tales:
             if tale.began >= self.turn - SAME:
                 tale.began += passed
         self.turn += passed
 
-    def add(self, sample: Sample, reading: Reading | None) -> None:
-        self._looks.append(Look(sample, reading))
+    def add(self, sample: Sample, reading: Reading | None, ready: int = 0) -> None:
+        self._looks.append(Look(sample, reading, ready))
         if len(self._looks) > _LOOKS:  # thin out the older half
             del self._looks[1 : _LOOKS // 2 : 2]
 
@@ -236,6 +241,14 @@ def end_of(held: Held) -> Reading | None:
     if held.cpu is None:
         return None
     return Reading(held.ended, held.active + held.ended - held.started, held.cpu, None, held.switches)
+
+
+def seen_ready(held: Held, looks: Sequence[Look]) -> int:
+    """How many callbacks were seen to wait, beyond those that ran after it in its turn, which did for certain.
+
+    What became ready after the last look is in neither: a step may have made it ready just before its own end.
+    """
+    return max(0, looks[-1].ready - held.behind) if looks else 0
 
 
 def load(held: Held, readings: Sequence[Reading], now: Reading | None) -> Load:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 from asyncio.base_events import BaseEventLoop
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import islice
+from operator import attrgetter
 from typing import Any
 
 _HOME = BaseEventLoop.get_debug.__code__.co_filename
 _PACKAGE = os.path.dirname(_HOME)
 _ABSENT = object()
-_COUNTED_TIMERS = 1000
+_COUNTED = 1000
+_is_cancelled = attrgetter("_cancelled")
 
 
 def turns_plainly(loop: Any) -> bool:
@@ -29,16 +32,30 @@ def begins_seen(loop: Any) -> bool:
 
 def waiting(loop: Any) -> int:
     """How many callbacks and due timers wait in the loop; exact on its own thread."""
-    ready = len(getattr(loop, "_ready", ()))
+    return ready(loop) + due(loop)
+
+
+def ready(loop: Any) -> int:
+    """How many callbacks are ready in the loop, looking for cancelled ones among a bounded number of them.
+
+    No bytecode is run for each: other threads would come in between, and it must not keep what they let go of.
+    """
+    queue: Sequence[Any] = getattr(loop, "_ready", ())
+    cancelled: int = sum(map(_is_cancelled, islice(queue, _COUNTED)))
+    return len(queue) - cancelled
+
+
+def due(loop: Any) -> int:
+    """How many of the loop's timers are due; exact on its own thread."""
     heap = getattr(loop, "_scheduled", None)
-    return ready + (_due(heap, loop.time()) if heap else 0)
+    return _due(heap, loop.time()) if heap else 0
 
 
 def _due(heap: list[Any], now: float) -> int:
     """How many timers of a heap are due, looking at a bounded number of them."""
     count = looked = 0
     places = [0]
-    while places and looked < _COUNTED_TIMERS:
+    while places and looked < _COUNTED:
         place = places.pop()
         if place < len(heap) and heap[place]._when <= now:
             looked += 1

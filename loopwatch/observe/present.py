@@ -7,6 +7,7 @@ held by the thread that asks would end there, with whatever code runs then.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from .. import _compat
@@ -14,6 +15,7 @@ from ..facts import HandleFacts, RawFrame
 from .asyncio_loop import step_codes
 from .handles import code_of, coroutine_of, describe, task_name
 from .loop_state import LoopState
+from .polls import ready, waiting
 from .stacks import copy_stack
 
 
@@ -50,8 +52,18 @@ def handle_of(state: LoopState) -> HandleFacts | None:
 
 
 def waiting_of(state: LoopState) -> int:
-    """What is ready behind a step that goes on; the loop's thread may change it under our eyes."""
+    """What is ready behind a step that goes on, and which timers are due."""
+    return _counted(waiting, state)
+
+
+def ready_of(state: LoopState) -> int:
+    """What is ready behind a step that goes on."""
+    return _counted(ready, state)
+
+
+def _counted(count: Callable[[Any], int], state: LoopState) -> int:
+    """The loop's thread may change it under our eyes."""
     try:
-        return state.ready_now()
+        return count(state.loop())
     except (RuntimeError, IndexError, AttributeError):
         return 0

@@ -20,9 +20,9 @@ from .alarm import NOTABLE, Alarm, Lateness
 from .asyncio_loop import AsyncioHook
 from .host import GcHook, Span, overlap
 from .loop_state import EntryState, Held, LoopState
-from .observation import SAME, Look, Observation, end_of, load
+from .observation import SAME, Look, Observation, end_of, load, seen_ready
 from .pools import PoolWatch
-from .present import handle_of, stack_of, task_of, waiting_of
+from .present import handle_of, ready_of, stack_of, task_of, waiting_of
 from .steps import NEVER
 
 clocks = _compat.clocks
@@ -254,13 +254,24 @@ class Sampler:
         seen_old = last is not None and last.step == mark and last.at - mark >= self.threshold / 2
         if (now >= seen.next_at or not (young or seen_old)) and self._sample(seen, state, mark, now, late):
             seen.next_at = now + (0.0 if age < 2 * self.threshold else min(1.0, age / 10))
+            self._look_again(seen, state, mark, now, late)
         self._tell_in_progress(state, seen, mark, now, late)
         return age
+
+    def _look_again(self, seen: Observation, state: LoopState, mark: float, now: float, late: float) -> None:
+        """Look once more where the interpreter was held while the kernel was asked: until the next look it may be over.
+
+        The sampler has only just got the interpreter, so its thread stands where the other has given it up.
+        """
+        waited = late + self._kept_waiting(now, clocks.thread_cpu() or 0.0)
+        if (first := seen.last) is not None and waited - first.late >= NOTABLE:
+            self._sample(seen, state, mark, self.clock(), waited - first.late)
 
     def _sample(self, seen: Observation, state: LoopState, mark: float, now: float, late: float) -> bool:
         there, frames, importing = stack_of(state)
         late += self._kept_waiting(now, clocks.thread_cpu() or 0.0)
         task, coroutine = task_of(state)
+        ready = ready_of(state)
         if state.mark != mark:
             return False
         if frames is None:
@@ -270,7 +281,7 @@ class Sampler:
         reading = seen.read(state, self.clock)
         if state.mark != mark:  # that was seen of what came after it
             activity, reading = None, None
-        seen.add(Sample(now, mark, late, frames, task, coroutine, importing, activity), reading)
+        seen.add(Sample(now, mark, late, frames, task, coroutine, importing, activity), reading, ready)
         return True
 
     # --- telling ---
@@ -335,7 +346,7 @@ class Sampler:
             started_at=clocks.wall() - (now - held.started),
             handle=held.handle,
             samples=self._samples(held, looks),
-            delayed=held.delayed,
+            delayed=held.delayed + (seen_ready(held, looks) if told_as is None else 0),
             steps=held.steps,
             turn_seconds=held.turn_seconds,
             contributors=held.contributors,

@@ -127,6 +127,8 @@ def _by(stall: Stall) -> str:
         many = _count(stall.steps, "callback") if stall.steps > 1 else "many callbacks"
         return f" by {many} in one turn{_mostly(stall)}"
     if stall.culprit is not None:
+        if stall.evidence.get("place") == "unknown":
+            return f" during a step of {stall.culprit.module}.{stall.culprit.function}"
         sure = stall.evidence.get("certain", True)
         return f" by {stall.culprit.site}" if sure else f", probably by {stall.culprit.site}"
     if stall.cause == "gc":
@@ -183,6 +185,8 @@ def _stall_details(stall: Stall) -> list[str]:
 def _late(stall: Stall) -> list[str]:
     if stall.evidence.get("certain", True):
         return []
+    if stall.evidence.get("place") == "unknown":
+        return ["  Not seen at work: it, or what it called, had ended before the sampler could look."]
     return ["  Seen late: another function may have held the loop before this one was reached."]
 
 
