@@ -324,7 +324,7 @@ class Watch:
             if not self._charges.may_grow(tally.origin, tally.run - tally.cpu):
                 continue
             offload = judge(tally, self._own)
-            if offload.verdict == "simulated async":
+            if offload.cause == "wait":
                 self._charges.charge(tally.origin, offload)
                 if worth_telling(offload) and self._charges.first(offload):
                     self._delivery.put(offload)

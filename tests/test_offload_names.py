@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from loopwatch.explain.culprit import OwnCode, Places
-from loopwatch.explain.offload import essential, judge, locate, name_site, own_target, site_of
+from loopwatch.explain.offload import essential, judge, locate, name_site, own_target, site_of, worth_telling
 from loopwatch.facts import RawFrame
 from tests.made_offloads import (
     APPLICATION,
@@ -21,6 +21,7 @@ from tests.made_offloads import (
     STDLIB,
     WRAPPER,
     frame,
+    glance,
     origin,
     tally,
 )
@@ -71,11 +72,29 @@ def test_loopwatch_is_never_named(own):
     assert site_of(origin(frame("loopwatch.observe.executors.submit", OURS), CALLER), own) == "shop.views.order:2"
 
 
-def test_what_nobody_handed_over_is_named_by_its_target(own):
+@pytest.mark.parametrize(
+    ("carriers", "name"),
+    [
+        (CARRIERS, "asyncio.to_thread(requests.api.get)"),
+        (CARRIERS[:1], "loop.run_in_executor(requests.api.get)"),
+        ((frame("anyio.to_thread.run_sync", LIBRARY), frame("anyio._core._tasks._run_coro", LIBRARY)),
+         "anyio.to_thread.run_sync(requests.api.get)"),
+        ((), "requests.api.get"),
+    ],
+)  # fmt: skip
+def test_what_nobody_handed_over_is_named_by_the_way_that_it_went(own, carriers, name):
     """gather(to_thread(f)) runs in a task that consists of a carrier alone; a threadless lane has no frames at all."""
-    assert site_of(origin(*CARRIERS), own) == "requests.api.get"
-    assert site_of(origin(), own) == "requests.api.get"
-    assert judge(tally(of=origin(*CARRIERS)), own).wrapper is None
+    assert site_of(origin(*carriers), own) == name
+    assert site_of(essential(origin(*carriers), own), own) == name
+
+
+def test_nobody_is_simulated_async_where_it_is_not_known_who_handed_the_work_over(own, routes):
+    """The function did nothing but what it was asked to. That workers wait for it is told all the same."""
+    for target in ("requests.api.get", "shop.routes.report"):
+        offload = judge(tally(glance("network"), of=origin(*CARRIERS, target=target)), own)
+        assert (offload.verdict, offload.cause, offload.wrapper) == ("offload", "wait", None)
+        assert offload.evidence["way"] == "asyncio.to_thread" and "native" in offload.remedy
+        assert worth_telling(offload)
 
 
 @pytest.fixture

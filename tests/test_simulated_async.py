@@ -276,11 +276,14 @@ def fetch_page(database: tuple[str, int]) -> bytes:
 
 
 def test_work_that_no_own_code_handed_over_is_named_by_its_target(watch, database):
-    """gather(to_thread(f), ...): the task that hands the work over consists of asyncio alone."""
+    """gather(to_thread(f), ...): the task that hands the work over consists of asyncio alone. The wait is charged."""
     asyncio.run(at_once(6, lambda: asyncio.to_thread(fetch_page, database)))
     found = offload(watch)
     assert found.site == f"{MODULE}.fetch_page:{fetch_page.__code__.co_firstlineno}"
-    assert (found.verdict, found.wrapper, found.caller) == ("simulated async", None, None)
+    assert (found.verdict, found.wrapper, found.caller) == ("offload", None, None)
+    watch.flush()
+    (charged,) = (site for site in watch.snapshot().sites if site.kind == "offload")
+    assert (charged.site, charged.cause) == (found.site, "wait") and charged.seconds > 0
 
 
 @pytest.mark.needs("requests")

@@ -34,6 +34,15 @@ _CARRIERS = (
 _FRAMEWORKS = ("fastapi", "starlette", "django", "litestar", "quart", "sanic", "strawberry", "ariadne", "apscheduler")
 """What calls the application's functions by itself: whatever code of its own stands further out asked for nothing."""
 
+_WAYS = {
+    ("asyncio.threads", "to_thread"): "asyncio.to_thread",
+    ("asyncio.base_events", "run_in_executor"): "loop.run_in_executor",
+    ("anyio.to_thread", "run_sync"): "anyio.to_thread.run_sync",
+    ("starlette.concurrency", "run_in_threadpool"): "starlette.concurrency.run_in_threadpool",
+    ("asgiref.sync", "__call__"): "asgiref.sync.sync_to_async",
+}
+"""What one calls to hand work over, by module and function: by its public name."""
+
 _FILE_CALLS = frozenset({
     "open", "read", "readinto", "readline", "readlines", "read_bytes", "read_text", "write", "writelines",
     "write_bytes", "write_text", "flush", "fsync", "copyfile", "copyfileobj", "copy", "copy2", "copytree", "rmtree",
@@ -63,6 +72,8 @@ class Site(NamedTuple):
     target: Frame | None = None
     by_framework: bool = False
     """A framework ran the application's plain function in a worker, as its way is with ``def`` routes."""
+    way: str | None = None
+    """What the loop itself ran to hand the work over, with nobody's code around it: ``asyncio.to_thread``."""
 
 
 class _Look(NamedTuple):
@@ -105,7 +116,14 @@ def _is_in(module: str, packages: Iterable[str]) -> bool:
 def essential(origin: Origin, own: OwnCode) -> Origin:
     """The same origin, with the frames that give it its name and no others, so that equal sites are counted as one."""
     wrapper, caller = locate(origin, own)
+    if wrapper is None:
+        wrapper = _way(origin)
     return origin._replace(frames=tuple(frame for frame in (wrapper, caller) if frame is not None))
+
+
+def _way(origin: Origin) -> RawFrame | None:
+    """The outermost frame of those that one calls to hand work over."""
+    return next((frame for frame in reversed(origin.frames) if (frame.module, frame.code.co_name) in _WAYS), None)
 
 
 def site_of(origin: Origin, own: OwnCode) -> str:
@@ -114,7 +132,11 @@ def site_of(origin: Origin, own: OwnCode) -> str:
 
 
 def name_site(origin: Origin, own: OwnCode) -> Site:
-    """The site in words. A library that runs the application's function is no wrapper: that function is the site."""
+    """The site in words. A library that runs the application's function is no wrapper: that function is the site.
+
+    Where a task is nothing but ``to_thread(f)``, who made it is not known, and ``f`` did nothing but what it was
+    asked to: then the site is ``asyncio.to_thread(f)``, without a line.
+    """
     place = locate(origin, own)
     wrapper = to_frame(place.wrapper) if place.wrapper is not None else None
     caller = to_frame(place.caller) if place.caller is not None else None
@@ -126,7 +148,11 @@ def name_site(origin: Origin, own: OwnCode) -> Site:
             if place.wrapper is not None and _is_framework(place.wrapper, own):
                 wrapper = None
     framework = place.wrapper is not None and _is_framework(place.wrapper, own)
-    return Site(f"{name} from {caller.site}" if caller else name, wrapper, caller, target, framework)
+    carrier = _way(origin) if place.wrapper is None else None
+    way = _WAYS[carrier.module, carrier.code.co_name] if carrier is not None else None
+    if way is not None and name == origin.target:
+        name = f"{way}({name})"
+    return Site(f"{name} from {caller.site}" if caller else name, wrapper, caller, target, framework, way)
 
 
 def own_target(target: str, own: OwnCode) -> tuple[str, Frame | None] | None:
@@ -183,7 +209,8 @@ def judge(tally: OffloadTally, own: OwnCode) -> Offload:
     site = name_site(tally.origin, own)
     looks = _looks(tally)
     verdict, kind = _verdict(tally, looks)
-    if verdict == "simulated async" and site.by_framework:
+    waits = verdict == "simulated async" and not site.by_framework
+    if verdict == "simulated async" and (site.by_framework or site.way is not None):
         verdict = "offload"  # a plain function that says what it is: nobody took it for async
     call = _most_seen_call(looks, kind)
     # Whose code was at work while the jobs did what they mostly do.
@@ -200,13 +227,13 @@ def judge(tally: OffloadTally, own: OwnCode) -> Offload:
         # Where many short jobs were not measured one by one, what is known stands for all.
         cpu_seconds=tally.run * min(1.0, tally.cpu / tally.cpu_known) if tally.cpu_known > 0 else None,
         verdict=verdict,
-        cause="wait" if verdict == "simulated async" else "unknown",
+        cause="wait" if waits else "unknown",
         share=min(1.0, tally.covered / tally.awaited) if tally.awaited > 0 else None,
         wrapper=site.wrapper,
         caller=site.caller,
         workers=tally.workers,
-        evidence=_evidence(tally, kind, call),
-        remedy=offload_remedy(verdict, packages, tally.workers, kind, call)
+        evidence={**_evidence(tally, kind, call), **({"way": site.way} if site.way else {})},
+        remedy=offload_remedy("simulated async" if waits else verdict, packages, tally.workers, kind, call)
         if not site.by_framework
         else framework_remedy(packages, tally.workers, kind),
     )
@@ -316,4 +343,4 @@ def _most_seen_call(looks: list[_Look], kind: str) -> str | None:
 def worth_telling(offload: Offload) -> bool:
     """Whether there is enough evidence to tell it to reporters: a few calls at start-up are no disease."""
     waited = offload.run_seconds - (offload.cpu_seconds or 0.0)
-    return offload.verdict == "simulated async" and offload.jobs >= _TELL_JOBS and waited >= _TELL_SECONDS
+    return offload.cause == "wait" and offload.jobs >= _TELL_JOBS and waited >= _TELL_SECONDS

@@ -308,7 +308,8 @@ def _offload_line(offload: Offload) -> str:
     jobs = f"{_count(offload.jobs, 'job')} in {_pool(offload.executor, offload.workers)}"
     if offload.verdict == "simulated async":
         return f"{offload.site} is simulated async, a thread pool in disguise: {jobs} {_spent(offload)}."
-    return f"{_capital(offload.verdict)}: {offload.site} ran {jobs}, which {_spent(offload)}."
+    what = "Blocking calls in threads" if offload.cause == "wait" else _capital(offload.verdict)
+    return f"{what}: {offload.site} ran {jobs}, which {_spent(offload)}."
 
 
 def _spent(offload: Offload) -> str:
@@ -330,6 +331,9 @@ def _offload_details(offload: Offload) -> list[str]:
         lines.append(
             f"  {'Together that' if lines else 'That'} is {offload.share:.0%} of the time of the tasks that called it."
         )
-    lines.append(f"  It ran {offload.target}, handed over here:" if offload.wrapper else f"  It ran {offload.target}.")
+    if way := offload.evidence.get("way"):
+        lines.append(f"  Who asked for it is not known: the loop ran {way} as a task of its own.")
+    else:
+        lines.append(f"  It ran {offload.target}{', handed over here:' if offload.wrapper else '.'}")
     stack = [frame for frame in (offload.caller, offload.wrapper) if frame is not None]
     return lines + whole(stack, offload.wrapper)
