@@ -67,6 +67,17 @@ def test_code_of_ones_own_is_never_a_carrier(own):
     assert site_of(origin(frame("anyio.mine.call")), own) == "anyio.mine.call:2"
 
 
+@pytest.mark.parametrize("call", ["loop.run_until_complete", "self._loop.run_until_complete", "loop.run_forever"])
+def test_what_runs_the_loop_asked_for_nothing(own, call):
+    """A loop written in C has no frames, so that its step is not found: the stack goes on to the program's own."""
+    loop_runner, program = frame("asyncio.runners.run", STDLIB, call), frame("start.main")
+    assert site_of(origin(*CARRIERS, WRAPPER, loop_runner, program), own) == "vendor.client.get:2"
+    assert site_of(origin(*CARRIERS, WRAPPER, frame("start.main", call=call)), own) == "vendor.client.get:2"
+    assert site_of(origin(*CARRIERS, loop_runner, program), own) == "asyncio.to_thread(requests.api.get)"
+    within = origin(*CARRIERS, WRAPPER, CALLER, loop_runner, program)
+    assert site_of(within, own) == site_of(essential(within, own), own) == "vendor.client.get:2 from shop.views.order:2"
+
+
 def test_loopwatch_is_never_named(own):
     """Frames of ours say nothing."""
     assert site_of(origin(frame("loopwatch.observe.executors.submit", OURS), CALLER), own) == "shop.views.order:2"

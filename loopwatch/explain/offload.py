@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import takewhile
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
 from .._compat import namespace
 from ..facts import Glance, OffloadTally, Origin, RawFrame
 from ..model import Frame, Offload, Verdict
-from .calls import resolve_call
+from .calls import called_name, resolve_call
 from .culprit import OwnCode, in_package, to_frame
 from .remedy import framework_remedy, native_client, offload_remedy
 
@@ -33,6 +34,8 @@ _CARRIERS = (
 
 _FRAMEWORKS = ("fastapi", "starlette", "django", "litestar", "quart", "sanic", "strawberry", "ariadne", "apscheduler")
 """What calls the application's functions by itself: whatever code of its own stands further out asked for nothing."""
+
+_RUNS_LOOP = ("run_forever", "run_until_complete")
 
 _WAYS = {
     ("asyncio.threads", "to_thread"): "asyncio.to_thread",
@@ -87,7 +90,7 @@ class _Look(NamedTuple):
 
 def locate(origin: Origin, own: OwnCode) -> Place:
     """The wrapper is the innermost frame that is more than a carrier; the caller the next own frame of another file."""
-    frames = [frame for frame in origin.frames if own.kind(frame.code.co_filename, frame.module) != "loopwatch"]
+    frames = [frame for frame in _inside_loop(origin) if own.kind(frame.code.co_filename, frame.module) != "loopwatch"]
     index = next((index for index, frame in enumerate(frames) if not _carries(frame, own)), None)
     if index is None:
         return Place(None, None)
@@ -98,6 +101,16 @@ def locate(origin: Origin, own: OwnCode) -> Place:
     outside = frames[index + 1 :]
     caller = next((frame for frame in outside if own.owns(frame) and frame.code.co_filename != file), None)
     return Place(wrapper, caller)
+
+
+def _inside_loop(origin: Origin) -> Iterator[RawFrame]:
+    """The frames up to that which runs the loop: it asked for no job. A loop written in C has no frames between."""
+    return takewhile(lambda frame: not _runs_loop(frame), origin.frames)
+
+
+def _runs_loop(frame: RawFrame) -> bool:
+    call = called_name(frame.code, frame.lasti)
+    return call is not None and call.rpartition(".")[2] in _RUNS_LOOP
 
 
 def _carries(frame: RawFrame, own: OwnCode) -> bool:
@@ -123,7 +136,7 @@ def essential(origin: Origin, own: OwnCode) -> Origin:
 
 def _way(origin: Origin) -> RawFrame | None:
     """The outermost frame of those that one calls to hand work over."""
-    return next((frame for frame in reversed(origin.frames) if (frame.module, frame.code.co_name) in _WAYS), None)
+    return next((frame for frame in reversed([*_inside_loop(origin)]) if (frame.module, frame.code.co_name) in _WAYS), None)
 
 
 def site_of(origin: Origin, own: OwnCode) -> str:
