@@ -136,7 +136,9 @@ def essential(origin: Origin, own: OwnCode) -> Origin:
 
 def _way(origin: Origin) -> RawFrame | None:
     """The outermost frame of those that one calls to hand work over."""
-    return next((frame for frame in reversed([*_inside_loop(origin)]) if (frame.module, frame.code.co_name) in _WAYS), None)
+    return next(
+        (frame for frame in reversed([*_inside_loop(origin)]) if (frame.module, frame.code.co_name) in _WAYS), None
+    )
 
 
 def site_of(origin: Origin, own: OwnCode) -> str:
