@@ -119,3 +119,15 @@ def test_more_workers_are_no_remedy_where_they_compute() -> None:
     assert "more than 1 worker," in backlog_remedy("other", 1, ())
     assert "would not help" in backlog_remedy("computing", 6, ())
     assert "more than" not in backlog_remedy("jobs of the pool", 6, ())
+
+
+def test_many_short_sleeps_are_to_be_awaited_as_a_long_one_is() -> None:
+    """Smaller batches of them would take as long. Only where no call is known does the batch remain."""
+    slept = {"waited_for": "sleep", "call": "time.sleep"}
+    assert stall_remedy("wait", slept, [], True) == stall_remedy("wait", slept, [], False)
+    assert "smaller batches" in stall_remedy("wait", {"waited_for": "sleep"}, [], True)
+
+
+def test_a_file_that_is_sent_is_no_connection_to_a_client() -> None:
+    """The socket does not block: the disk does."""
+    assert "disk" in wait("network", "os.sendfile")

@@ -40,6 +40,8 @@ _BY_CALL = {
     "time.sleep": "Use `await asyncio.sleep(...)` instead of time.sleep().",
     "socket.getaddrinfo": "Resolve names with `await loop.getaddrinfo(...)`.",
     "_socket.getaddrinfo": "Resolve names with `await loop.getaddrinfo(...)`.",
+    "os.sendfile": "Sending a file waits for the disk: let a server in front of this one send it, or read it with "
+    "`await asyncio.to_thread(...)`.",
     "subprocess.run": "Start it with `await asyncio.create_subprocess_exec(...)` and await its end.",
 }
 
@@ -97,8 +99,8 @@ def stall_remedy(cause: Cause, evidence: Mapping[str, Any], inside: Sequence[Raw
         return _FORCED_COLLECTION
     if cause == "unknown" and lacked in _BY_LACK:
         return _BY_LACK[lacked]
-    if crowd and cause in ("cpu", "unknown", "wait"):
-        return _CROWD
+    if crowd and (cause in ("cpu", "unknown") or (cause == "wait" and not evidence.get("call"))):
+        return _CROWD  # smaller batches of what waits would wait as long: that is not to wait where the call is known
     return _wait_remedy(lacked, evidence.get("call"), inside) if cause == "wait" else _BY_CAUSE[cause]
 
 
