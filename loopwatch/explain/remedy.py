@@ -84,13 +84,19 @@ or that compute, or by the application itself, which took them without a job."""
 _FORCED_COLLECTION = (
     "Leave out the call of gc.collect(), or make it where nothing waits: a collection holds up every thread."
 )
+_OF_A_LIBRARY = (
+    "A library computes with what it was given: give it less at a time, or call it in a process pool "
+    "(`loop.run_in_executor(pool, ...)`)."
+)
 _CROWD = "Many callbacks became ready at once: do the work in smaller batches, or limit it with a semaphore."
 
 
-def stall_remedy(cause: Cause, evidence: Mapping[str, Any], inside: Sequence[RawFrame], crowd: bool) -> str:
+def stall_remedy(
+    cause: Cause, evidence: Mapping[str, Any], inside: Sequence[RawFrame], crowd: bool, library: bool = False
+) -> str:
     """One sentence on what to do about a stall; ``inside`` are the frames that the culprit called.
 
-    ``crowd``: many steps of one turn held the loop together.
+    ``crowd``: many steps of one turn held the loop together; ``library``: the culprit is none of the user's code.
     """
     lacked = str(evidence.get("waited_for"))
     if cause == "import":
@@ -101,6 +107,8 @@ def stall_remedy(cause: Cause, evidence: Mapping[str, Any], inside: Sequence[Raw
         return _BY_LACK[lacked]
     if crowd and (cause in ("cpu", "unknown") or (cause == "wait" and not evidence.get("call"))):
         return _CROWD  # smaller batches of what waits would wait as long: that is not to wait where the call is known
+    if library and cause == "cpu":
+        return _OF_A_LIBRARY
     return _wait_remedy(lacked, evidence.get("call"), inside) if cause == "wait" else _BY_CAUSE[cause]
 
 

@@ -128,7 +128,8 @@ def _by(stall: Stall) -> str:
         return f" by {many} in one turn{_mostly(stall)}"
     if stall.culprit is not None:
         sure = stall.evidence.get("certain", True)
-        return f" by {stall.culprit.site}" if sure else f", probably by {stall.culprit.site}"
+        beside = f", in a step that also ran {stall.evidence['own_code']}" if stall.evidence.get("own_code") else ""
+        return f" by {stall.culprit.site}{beside}" if sure else f", probably by {stall.culprit.site}{beside}"
     if stall.cause == "gc":
         elsewhere = ", set off in another thread" if stall.evidence.get("gc_elsewhere") else ""
         return f" by the garbage collector{elsewhere}"
