@@ -67,6 +67,15 @@ def test_code_of_ones_own_is_never_a_carrier(own):
     assert site_of(origin(frame("anyio.mine.call")), own) == "anyio.mine.call:2"
 
 
+def test_own_code_that_hands_over_by_itself_is_no_disguise(own):
+    """It follows the advice to use to_thread. A wrapper of one's own, that others call, is one as a library's is."""
+    openly = [
+        judge(tally(glance("network"), of=origin(*CARRIERS, *frames)), own).evidence.get("openly", False)
+        for frames in ((CALLER,), (frame("shop.db.get"), CALLER), (WRAPPER, CALLER), (WRAPPER,))
+    ]
+    assert openly == [True, False, False, False]
+
+
 @pytest.mark.parametrize("call", ["loop.run_until_complete", "self._loop.run_until_complete", "loop.run_forever"])
 def test_what_runs_the_loop_asked_for_nothing(own, call):
     """A loop written in C has no frames, so that its step is not found: the stack goes on to the program's own."""

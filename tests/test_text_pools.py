@@ -254,6 +254,11 @@ OFFLOADS: dict[str, tuple[dict[str, Any], str]] = {
         {"site": "x:1", "cpu_seconds": None, "executor": "anyio", "workers": 40},
         "x:1 is simulated async, a thread pool in disguise: 15 jobs in AnyIO's thread pool (40 workers) took 2.37 s.",
     ),
+    "own code, without a wrapper between": (
+        {"site": "x:1", "evidence": {"openly": True}, "workers": 0},
+        "x:1 is simulated async, blocking calls in threads: 15 jobs in thread pool 'database' "
+        "waited 2.35 s and computed 16.2 ms.",
+    ),
     "nobody known who asked for it": (
         {"site": "asyncio.to_thread(time.sleep)", "verdict": "offload", "evidence": {"waited_for": "sleep"}},
         "Blocking calls in threads: asyncio.to_thread(time.sleep) ran 15 jobs in thread pool 'database' (3 workers), "

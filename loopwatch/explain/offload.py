@@ -75,6 +75,8 @@ class Site(NamedTuple):
     target: Frame | None = None
     by_framework: bool = False
     """A framework ran the application's plain function in a worker, as its way is with ``def`` routes."""
+    openly: bool = False
+    """Own code hands the work over where anyone who reads it sees that: no wrapper stands between."""
     way: str | None = None
     """What the loop itself ran to hand the work over, with nobody's code around it: ``asyncio.to_thread``."""
 
@@ -167,7 +169,8 @@ def name_site(origin: Origin, own: OwnCode) -> Site:
     way = _WAYS[carrier.module, carrier.code.co_name] if carrier is not None else None
     if way is not None and name == origin.target:
         name = f"{way}({name})"
-    return Site(f"{name} from {caller.site}" if caller else name, wrapper, caller, target, framework, way)
+    openly = place.wrapper is not None and own.owns(place.wrapper) and caller is None
+    return Site(f"{name} from {caller.site}" if caller else name, wrapper, caller, target, framework, openly, way)
 
 
 def own_target(target: str, own: OwnCode) -> tuple[str, Frame | None] | None:
@@ -247,7 +250,11 @@ def judge(tally: OffloadTally, own: OwnCode) -> Offload:
         wrapper=site.wrapper,
         caller=site.caller,
         workers=tally.workers,
-        evidence={**_evidence(tally, kind, call), **({"way": site.way} if site.way else {})},
+        evidence={
+            **_evidence(tally, kind, call),
+            **({"way": site.way} if site.way else {}),
+            **({"openly": True} if site.openly else {}),
+        },
         remedy=offload_remedy("simulated async" if waits else verdict, packages, tally.workers, kind, call)
         if not site.by_framework
         else framework_remedy(packages, tally.workers, kind),

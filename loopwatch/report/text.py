@@ -308,7 +308,8 @@ def _from_target(holder: Holder) -> Sequence[Frame]:
 def _offload_line(offload: Offload) -> str:
     jobs = f"{_count(offload.jobs, 'job')} in {_pool(offload.executor, offload.workers)}"
     if offload.verdict == "simulated async":
-        return f"{offload.site} is simulated async, a thread pool in disguise: {jobs} {_spent(offload)}."
+        pool = "blocking calls in threads" if offload.evidence.get("openly") else "a thread pool in disguise"
+        return f"{offload.site} is simulated async, {pool}: {jobs} {_spent(offload)}."
     what = "Blocking calls in threads" if offload.cause == "wait" else _capital(offload.verdict)
     return f"{what}: {offload.site} ran {jobs}, which {_spent(offload)}."
 
