@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from loopwatch.model import Frame, Holder, Submitter
-from loopwatch.report.text import headline, render
+from loopwatch.report.text import headline, render, retell
 from tests.made_events import backlog, frame, library, offload, source, text
 
 
@@ -197,6 +197,13 @@ def test_a_worker_in_another_process_has_no_name() -> None:
     assert render(backlog(holders=(outside, outside))).splitlines()[1:] == [
         "  2 workers had been running shop.render for up to 1.2 s"
     ]
+
+
+def test_a_pool_that_is_gone_is_not_given_another_remedy() -> None:
+    """Its number of workers went with it; what was advised before still holds."""
+    ended = backlog(workers=0, remedy="Give the pool more workers.")
+    assert "Remedy" not in retell(ended, "Give the pool more than 2 workers.")
+    assert "Remedy" in retell(backlog(remedy="Another."), "Give the pool more than 2 workers.")
 
 
 # --- offloads ---

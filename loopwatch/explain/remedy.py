@@ -172,14 +172,16 @@ def framework_remedy(packages: Iterable[str], workers: int, kind: str) -> str:
     return f"{cap} mostly wait: as `async def` with {native or 'a native async client'} they would need no worker."
 
 
-def backlog_remedy(holding: Holding, workers: int, packages: Iterable[str]) -> str:
-    """One sentence on what to do about a backlog."""
+def backlog_remedy(holding: Holding, workers: int, packages: Iterable[str], executor: str = "") -> str:
+    """One sentence on what to do about a backlog; ``workers`` is 0 where their number is not known (any more)."""
     if holding == "jobs of the pool":
         return "Give the inner jobs a pool of their own: a job must not wait for another job of its pool."
-    more = f"more than {workers} {'worker' if workers == 1 else 'workers'}"
+    more = f"more than {workers} {'worker' if workers == 1 else 'workers'}" if workers > 0 else "more workers"
+    limit = f"the limit of {workers}" if workers > 0 else "its limit"
+    more, limit = more + _by_means(executor), limit + _by_means(executor)
     if holding == "network":
         cure = native_client(packages) or "a native async client"
-        return f"Its jobs wait for the network: use {cure}, which needs no worker, or raise the limit of {workers}."
+        return f"Its jobs wait for the network: use {cure}, which needs no worker, or raise {limit}."
     if holding == "application":
         return (
             "No job holds the workers, but code that took them itself, as `async with limiter` does: hold them for "
@@ -191,3 +193,14 @@ def backlog_remedy(holding: Holding, workers: int, packages: Iterable[str]) -> s
             "help: give the jobs a process pool, or make them shorter."
         )
     return f"Give the pool {more}, bound what is submitted at a time, or make the jobs shorter."
+
+
+def _by_means(executor: str) -> str:
+    """How the number of workers is set, as far as the name tells what it is a pool of."""
+    if executor == "anyio":
+        return " (`anyio.to_thread.current_default_thread_limiter().total_tokens = ...`)"
+    if executor.startswith("anyio:"):
+        return " (the limiter's `total_tokens`)"
+    if executor == "default":
+        return " (`loop.set_default_executor(ThreadPoolExecutor(max_workers=...))`)"
+    return ""

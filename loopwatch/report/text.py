@@ -36,8 +36,12 @@ def render(event: Event) -> str:
 
 
 def retell(event: Event, remedy: str) -> str:
-    """An event of which all was told before, with that remedy: its first line, and the remedy if it is another now."""
-    return _text([headline(event), *(_remedy(event) if event.remedy != remedy else ())], event)
+    """An event of which all was told before, with that remedy: its first line, and the remedy if it is another now.
+
+    Of a pool that is gone the number of workers is not known any more, which makes no other remedy.
+    """
+    gone = isinstance(event, Backlog) and event.workers <= 0
+    return _text([headline(event), *(_remedy(event) if event.remedy != remedy and not gone else ())], event)
 
 
 def not_told(counts: Sequence[tuple[str, str, int]], elsewhere: int) -> str:
