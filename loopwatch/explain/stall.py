@@ -97,8 +97,9 @@ def _ran(overrun: Overrun, look: Look | None) -> tuple[str | None, str | None]:
 
 
 def _blame(overrun: Overrun, looks: Sequence[Look], verdict: Verdict, own: OwnCode) -> Blame:
-    if verdict.cause == "gc" and verdict.charge:
-        return Blame(charged(overrun.gc_frames, own), overrun.gc_frames)
+    if verdict.cause == "gc" and overrun.gc_frames:
+        # What is shown is what set it off, as the remedy is for that: any look may show another collection.
+        return Blame(charged(overrun.gc_frames, own) if verdict.charge else None, overrun.gc_frames)
     shown = next((look for look in reversed(looks) if look.frames), None)
     nobody = Blame(None, shown.frames if shown else (), True, shown)
     if not verdict.charge:
@@ -114,7 +115,9 @@ def _blame(overrun: Overrun, looks: Sequence[Look], verdict: Verdict, own: OwnCo
     if not mine:
         return nobody
     certain = _seconds([charge for charge in mine if charge.look.sure]) >= HALF * seconds
-    look, frame = _most(mine, lambda charge: line_of(charge.frame.code, charge.frame.lasti))[-1]
+    most = _most(mine, lambda charge: line_of(charge.frame.code, charge.frame.lasti))
+    module = verdict.evidence.get("module")  # an import is shown by a look at that one, not at the next of its line
+    look, frame = next((charge for charge in reversed(most) if charge.look.sample.importing == module), most[-1])
     return Blame(frame, look.frames or (frame,), certain, look)
 
 
