@@ -368,7 +368,8 @@ class Watch:
 
         :raises NotInstalled: after ``uninstall()``.
         :raises MissingExtra: ``prometheus_client`` is not installed.
-        :raises OSError: the address is taken.
+        :raises SettingsError: ``port`` is no number of a port.
+        :raises OSError: the address is taken, or is none.
         """
         if not self._installed:
             raise NotInstalled("serve_metrics()")
