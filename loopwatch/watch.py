@@ -242,6 +242,8 @@ class Watch:
         self._delivery.stop(max(0.0, deadline - _compat.clocks.monotonic()))
 
     def __enter__(self) -> Watch:
+        if not self._installed:  # the block would run unwatched, and nobody would know
+            raise NotInstalled("a with block")
         return self
 
     def __exit__(
