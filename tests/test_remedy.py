@@ -97,6 +97,7 @@ def test_code_that_is_not_to_blame_is_told_so(lacked: str, word: str, crowd: boo
     """A thread that got no CPU, or not the interpreter, did nothing wrong."""
     text = stall_remedy("unknown", {"waited_for": lacked}, [], crowd)
     assert text.startswith("This code is not to blame: ") and word in text
+    assert "what they compute" not in text  # that anyone computes is not known
 
 
 def test_no_client_is_known_for_other_packages() -> None:

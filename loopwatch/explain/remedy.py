@@ -70,10 +70,10 @@ _BY_LACK = {
     "hundred thousand.",
     "cpu": "This code is not to blame: the host gave its CPUs to others. Give the process more CPU, or the host less "
     "to do.",
-    "interpreter": "This code is not to blame: other threads held the interpreter. Move what they compute into "
-    "processes.",
+    "interpreter": "This code is not to blame: it could not get the interpreter. If other threads compute, move that "
+    "into processes; if many threads had just begun, it is over when they have.",
     "thread": "This code is not to blame: a thread that it started got no interpreter or no CPU for so long. "
-    "Move what other threads compute into processes.",
+    "If other threads compute, move that into processes.",
 }
 """What a loop lacked whose code is not to blame."""
 

@@ -18,7 +18,7 @@ _NOT_TOLD = 8
 _POOLS = ("threading", "concurrent.futures.thread", "anyio._backends._asyncio")
 _LACKS = {
     "cpu": "the host was busy",
-    "interpreter": "other threads held the interpreter",
+    "interpreter": "a wait for the interpreter",
     "thread": "a new thread could not begin",
     "loop": "the loop's own work between two steps",
 }
