@@ -200,7 +200,7 @@ class Watch:
             raise
         atexit.register(self.uninstall)
         self._alarm.wake()
-        self._notices.begin(__version__, self._coverage())
+        self._notices.begin(__version__, self._coverage(), self.settings)
 
     def _start_threads(self) -> None:
         try:
