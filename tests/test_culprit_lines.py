@@ -191,7 +191,7 @@ def hold(number: int) -> int:
 @pytest.mark.skipif(not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="nothing holds the others up")
 def test_a_look_that_had_to_wait_shows_the_one_who_held() -> None:
     """For real: another thread wants to look while one multiplication holds the interpreter."""
-    number = 3**900_000
+    number = 3**400_000
     took = min(timeit.repeat(lambda: hold(number), number=1, repeat=3))
     late: list[tuple[RawFrame, ...]] = []
     thread = threading.Thread(target=lambda: [hold(number) for _ in range(8)])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
@@ -14,13 +13,8 @@ import pytest
 import loopwatch
 from loopwatch.observe.foreign_executors import with_own_submit
 from loopwatch.record.coverage import coverage
-from tests.executing import Gate, Watched, double, fail, submitters, target, watching
-
-
-@pytest.fixture
-def watched() -> Iterator[Watched]:
-    with watching() as watched:
-        yield watched
+from tests.chores import double, fail
+from tests.executing import Gate, submitters, target, watching
 
 
 class Inline(Executor):

@@ -17,12 +17,6 @@ from loopwatch.report.text import render
 from tests.made_events import CHECKOUT, SEND
 from tests.made_logs import EACH, Log, backlog, offload, stall
 
-
-@pytest.fixture
-def log() -> Log:
-    return Log()
-
-
 # --- a record ---
 
 

@@ -14,11 +14,6 @@ from tests.made_events import CHECKOUT, SEND
 from tests.made_logs import EVENTS, Log, backlog, stall
 
 
-@pytest.fixture
-def log() -> Log:
-    return Log()
-
-
 def lasting(duration: float, **changes: Any) -> Stall:
     return stall(duration=duration, in_progress=True, **changes)
 

@@ -11,12 +11,9 @@ from loopwatch import _compat
 from loopwatch.observe.loop_state import LoopState
 from loopwatch.observe.steps import QUICK
 from tests.bench import about
-from tests.state_bench import KINDS, THRESHOLD, bench, plain_loops
+from tests.state_bench import KINDS, THRESHOLD, bench
 
-
-@pytest.fixture(autouse=True)
-def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain_loops(monkeypatch)
+pytestmark = pytest.mark.usefixtures("plain_loops")
 
 
 # --- steps -------------------------------------------------------------------------------------
