@@ -210,8 +210,9 @@ class Offload(_Event):
     caller in the user's own code: ``vendor.client.Client.get:57 from shop.views.order:12``.
     ``cpu_seconds`` is None where the workers' CPU clock could not be read (process pools).
     ``share`` is the part (0 to 1) of the callers' awaiting time that these jobs explain, None when
-    it was not measured. An offload is given to reporters once, when it first earns the verdict
-    ``simulated async`` on enough evidence.
+    it was not measured. An offload is given to reporters once, when there is enough evidence that its
+    workers wait on behalf of a loop: then ``cause`` is ``wait``, and the verdict ``simulated async`` where
+    it is known who handed the work over.
     """
 
     event: ClassVar[str] = "offload"

@@ -197,7 +197,7 @@ class Watch:
             raise
         atexit.register(self.uninstall)
         self._alarm.wake()
-        self._notices.begin(__version__, self._coverage())
+        self._notices.begin(__version__, self._coverage(), self.settings)
 
     def _start_threads(self) -> None:
         self._start(self._sampler)
@@ -243,6 +243,8 @@ class Watch:
         self._delivery.stop_on_any_thread(max(0.0, deadline - _compat.clocks.monotonic()))
 
     def __enter__(self) -> Watch:
+        if not self._installed:  # the block would run unwatched, and nobody would know
+            raise NotInstalled("a with block")
         return self
 
     def __exit__(
@@ -324,7 +326,7 @@ class Watch:
             if not self._charges.may_grow(tally.origin, lost):
                 continue
             offload = self._verdicts.of(tally)
-            if offload.verdict == "simulated async":
+            if offload.cause == "wait":
                 self._charges.charge(tally.origin, offload, lost)
                 if worth_telling(offload, lost) and self._charges.first(offload):
                     self._delivery.put(offload)
@@ -374,7 +376,8 @@ class Watch:
 
         :raises NotInstalled: after ``uninstall()``.
         :raises MissingExtra: ``prometheus_client`` is not installed.
-        :raises OSError: the address is taken.
+        :raises SettingsError: ``port`` is no number of a port.
+        :raises OSError: the address is taken, or is none.
         """
         if not self._installed:
             raise NotInstalled("serve_metrics()")

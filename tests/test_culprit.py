@@ -338,3 +338,22 @@ def test_a_real_import_is_seen_as_one(tmp_path: Path, monkeypatch: pytest.Monkey
         assert imported_module(frames) == "slow_for_culprit"
         assert first_import(frames) == frames.index(found) + 1
     sys.modules.pop("slow_for_culprit", None)
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ("import sys\nfrom json import dumps as main\n", "library"),
+        ("def main():\n    pass\n", "own"),
+    ],
+)
+def test_a_script_of_an_installer_is_not_the_users(monkeypatch: pytest.MonkeyPatch, source: str, kind: str) -> None:
+    """``bin/uvicorn`` defines nothing and only starts what is installed; a script of one's own there does more."""
+    places = PLACES._replace(scripts=("/srv/shop/.venv/bin",))
+    file = "/srv/shop/.venv/bin/serve"
+    script = ModuleType("__main__")
+    script.__file__ = file
+    exec(compile(source, file, "exec"), vars(script))
+    monkeypatch.setitem(sys.modules, "__main__", script)
+    assert OwnCode(places=places).kind(file, "__main__") == kind
+    assert OwnCode(places=places).kind("/srv/shop/.venv/bin/deeper/serve", "__main__") == "own"

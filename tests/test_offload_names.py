@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from loopwatch.explain.culprit import OwnCode
-from loopwatch.explain.offload import essential, judge, locate, name_site, own_target, site_of
+from loopwatch.explain.offload import essential, judge, locate, name_site, own_target, site_of, waited, worth_telling
 from loopwatch.facts import RawFrame
 from tests.made_offloads import (
     APPLICATION,
@@ -18,8 +18,10 @@ from tests.made_offloads import (
     CARRIERS,
     LIBRARY,
     OURS,
+    STDLIB,
     WRAPPER,
     frame,
+    glance,
     origin,
     tally,
 )
@@ -60,16 +62,55 @@ def test_code_of_ones_own_is_never_a_carrier(own):
     assert site_of(origin(frame("anyio.mine.call")), own) == "anyio.mine.call:2"
 
 
+def test_own_code_that_hands_over_by_itself_is_no_disguise(own):
+    """It follows the advice to use to_thread. A wrapper of one's own, that others call, is one as a library's is."""
+    openly = [
+        judge(tally(glance("network"), of=origin(*CARRIERS, *frames)), own).evidence.get("openly", False)
+        for frames in ((CALLER,), (frame("shop.db.get"), CALLER), (WRAPPER, CALLER), (WRAPPER,))
+    ]
+    assert openly == [True, False, False, False]
+
+
+@pytest.mark.parametrize("call", ["loop.run_until_complete", "self._loop.run_until_complete", "loop.run_forever"])
+def test_what_runs_the_loop_asked_for_nothing(own, call):
+    """A loop written in C has no frames, so that its step is not found: the stack goes on to the program's own."""
+    loop_runner, program = frame("asyncio.runners.run", STDLIB, call), frame("start.main")
+    assert site_of(origin(*CARRIERS, WRAPPER, loop_runner, program), own) == "vendor.client.get:2"
+    assert site_of(origin(*CARRIERS, WRAPPER, frame("start.main", call=call)), own) == "vendor.client.get:2"
+    assert site_of(origin(*CARRIERS, loop_runner, program), own) == "asyncio.to_thread(requests.api.get)"
+    within = origin(*CARRIERS, WRAPPER, CALLER, loop_runner, program)
+    assert site_of(within, own) == site_of(essential(within, own), own) == "vendor.client.get:2 from shop.views.order:2"
+
+
 def test_loopwatch_is_never_named(own):
     """Frames of ours say nothing."""
     assert site_of(origin(frame("loopwatch.observe.executors.submit", OURS), CALLER), own) == "shop.views.order:2"
 
 
-def test_what_nobody_handed_over_is_named_by_its_target(own):
+@pytest.mark.parametrize(
+    ("carriers", "name"),
+    [
+        (CARRIERS, "asyncio.to_thread(requests.api.get)"),
+        (CARRIERS[:1], "loop.run_in_executor(requests.api.get)"),
+        ((frame("anyio.to_thread.run_sync", LIBRARY), frame("anyio._core._tasks._run_coro", LIBRARY)),
+         "anyio.to_thread.run_sync(requests.api.get)"),
+        ((), "requests.api.get"),
+    ],
+)  # fmt: skip
+def test_what_nobody_handed_over_is_named_by_the_way_that_it_went(own, carriers, name):
     """gather(to_thread(f)) runs in a task that consists of a carrier alone; a threadless lane has no frames at all."""
-    assert site_of(origin(*CARRIERS), own) == "requests.api.get"
-    assert site_of(origin(), own) == "requests.api.get"
-    assert judge(tally(of=origin(*CARRIERS)), own).wrapper is None
+    assert site_of(origin(*carriers), own) == name
+    assert site_of(essential(origin(*carriers), own), own) == name
+
+
+def test_nobody_is_simulated_async_where_it_is_not_known_who_handed_the_work_over(own, routes):
+    """The function did nothing but what it was asked to. That workers wait for it is told all the same."""
+    for target in ("requests.api.get", "shop.routes.report"):
+        jobs = tally(glance("network"), of=origin(*CARRIERS, target=target))
+        offload = judge(jobs, own)
+        assert (offload.verdict, offload.cause, offload.wrapper) == ("offload", "wait", None)
+        assert offload.evidence["way"] == "asyncio.to_thread" and "native" in offload.remedy
+        assert worth_telling(offload, waited(jobs))
 
 
 @pytest.fixture

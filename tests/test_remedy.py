@@ -97,6 +97,7 @@ def test_code_that_is_not_to_blame_is_told_so(lacked: str, word: str, crowd: boo
     """A thread that got no CPU, or not the interpreter, did nothing wrong."""
     text = stall_remedy("unknown", {"waited_for": lacked}, [], crowd)
     assert text.startswith("This code is not to blame: ") and word in text
+    assert "what they compute" not in text  # that anyone computes is not known
 
 
 def test_no_client_is_known_for_other_packages() -> None:
@@ -119,3 +120,38 @@ def test_more_workers_are_no_remedy_where_they_compute() -> None:
     assert "more than 1 worker," in backlog_remedy("other", 1, ())
     assert "would not help" in backlog_remedy("computing", 6, ())
     assert "more than" not in backlog_remedy("jobs of the pool", 6, ())
+
+
+def test_many_short_sleeps_are_to_be_awaited_as_a_long_one_is() -> None:
+    """Smaller batches of them would take as long. Only where no call is known does the batch remain."""
+    slept = {"waited_for": "sleep", "call": "time.sleep"}
+    assert stall_remedy("wait", slept, [], True) == stall_remedy("wait", slept, [], False)
+    assert "smaller batches" in stall_remedy("wait", {"waited_for": "sleep"}, [], True)
+
+
+def test_a_file_that_is_sent_is_no_connection_to_a_client() -> None:
+    """The socket does not block: the disk does."""
+    assert "disk" in wait("network", "os.sendfile")
+
+
+@pytest.mark.parametrize("holding", get_args(Holding))
+def test_no_remedy_counts_workers_that_are_not_known(holding: Holding) -> None:
+    """A pool may be gone when its backlog is told: "more than 0" would say nothing."""
+    assert not any(character.isdigit() for character in backlog_remedy(holding, 0, ()))
+    assert "more workers" in backlog_remedy("other", 0, ())
+
+
+@pytest.mark.parametrize(
+    ("executor", "means"),
+    [
+        ("anyio", "current_default_thread_limiter().total_tokens"),
+        ("anyio:shop.views.get", "the limiter's `total_tokens`"),
+        ("default", "loop.set_default_executor("),
+    ],
+)
+@pytest.mark.parametrize("holding", ["other", "network"])
+def test_how_to_get_more_workers_is_said_where_the_pool_is_known(executor: str, means: str, holding: Any) -> None:
+    """The user made none of these, and so does not know where their number stands."""
+    text = backlog_remedy(holding, 40, (), executor)
+    assert "40" in text and means in text
+    assert "(" not in backlog_remedy("other", 40, (), "database")

@@ -207,11 +207,14 @@ def test_the_caller_behind_a_deep_stack_of_a_library_is_found(watch, install, da
 
 
 def test_work_that_no_own_code_handed_over_is_named_by_its_target(watch, database):
-    """gather(to_thread(f), ...): the task that hands the work over consists of asyncio alone."""
+    """gather(to_thread(f), ...): the task that hands the work over consists of asyncio alone. The wait is charged."""
     asyncio.run(at_once(6, lambda: asyncio.to_thread(fetch_page, database)))
     found = offload(watch)
     assert found.site == f"{fetch_page.__module__}.fetch_page:{fetch_page.__code__.co_firstlineno}"
-    assert (found.verdict, found.wrapper, found.caller) == ("simulated async", None, None)
+    assert (found.verdict, found.wrapper, found.caller) == ("offload", None, None)
+    watch.flush()
+    (charged,) = (site for site in watch.snapshot().sites if site.kind == "offload")
+    assert (charged.site, charged.cause) == (found.site, "wait") and charged.seconds > 0
 
 
 @pytest.mark.needs("requests")

@@ -97,3 +97,18 @@ def test_the_module_that_is_imported_is_named(tmp_path: Any, monkeypatch: pytest
     ((frames, importing),) = seen
     assert importing == "asked_for"
     assert frames[0].code is asks.__code__
+
+
+def test_what_loopwatch_stands_in_for_is_not_on_the_stack() -> None:
+    """A function of ours between two of the application's: nobody is to be shown, or charged with, that."""
+    ours: dict[str, Any] = {"__name__": "loopwatch.observe.anyio_threads"}
+    exec("def import_module(previous):\n    return previous()\n", ours)
+
+    def inner() -> Any:
+        return copy_stack(here(), STEP)
+
+    def outer() -> Any:
+        return ours["import_module"](inner)
+
+    frames, _ = step(outer)
+    assert [frame.code for frame in frames] == [outer.__code__, inner.__code__]

@@ -338,3 +338,21 @@ def test_a_stall_in_progress_says_so() -> None:
 def test_the_call_is_named_for_computations_too() -> None:
     """As it is written in the frame that was seen."""
     assert explain(sample(0.5, view(4))).evidence["call"] == "second"
+
+
+def test_what_set_off_the_collector_is_shown() -> None:
+    """The remedy is for the longest collection; a look may have met another one, which code had called."""
+    by_itself = explain(sample(0.9, view(5)), gc_seconds=0.9, gc_frames=(model(4),))
+    assert by_itself.culprit is None and [each.function for each in by_itself.stack] == ["model"]
+    unknown = explain(sample(0.9, view(5)), gc_seconds=0.9)
+    assert [each.function for each in unknown.stack] == ["view"]
+
+
+def test_the_stack_shows_the_import_that_is_named() -> None:
+    """A library's one line imports many modules in turn: the last look may have met another than the longest."""
+    find = RawFrame(compile("def _find(): pass", "<frozen importlib._bootstrap>", "exec").co_consts[0], 0, "importlib")
+    long, short = frame(MODEL, 5, "http.auto"), frame(MODEL, 6, "ws.auto")
+    samples = [sample(0.2 * at, FETCHING, find, long, importing="http.auto") for at in range(1, 4)]
+    stall = explain(*samples, sample(0.8, FETCHING, find, short, importing="ws.auto"))
+    assert (stall.cause, stall.evidence["module"]) == ("import", "http.auto")
+    assert stall.stack[-1].module == "http.auto"

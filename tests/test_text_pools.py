@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from loopwatch.model import Frame, Holder, Submitter
-from loopwatch.report.text import headline, render
+from loopwatch.report.text import headline, render, retell
 from tests.made_events import backlog, frame, library, offload, source, text
 
 
@@ -199,6 +199,13 @@ def test_a_worker_in_another_process_has_no_name() -> None:
     ]
 
 
+def test_a_pool_that_is_gone_is_not_given_another_remedy() -> None:
+    """Its number of workers went with it; what was advised before still holds."""
+    ended = backlog(workers=0, remedy="Give the pool more workers.")
+    assert "Remedy" not in retell(ended, "Give the pool more than 2 workers.")
+    assert "Remedy" in retell(backlog(remedy="Another."), "Give the pool more than 2 workers.")
+
+
 # --- offloads ---
 
 
@@ -232,6 +239,13 @@ def test_a_share_without_a_queue_stands_for_itself() -> None:
     assert lines[1] == "  That is 50% of the time of the tasks that called it."
 
 
+def test_a_task_that_is_nothing_but_the_hand_over_is_said_to_be_one() -> None:
+    """Nobody knows who made it, and no line is shown that did not."""
+    lines = render(offload(evidence={"way": "asyncio.to_thread"}, wait_seconds=0.0)).splitlines()
+    said = "  Who asked for it is not known: the loop ran asyncio.to_thread as a task of its own."
+    assert said in lines and not any("It ran" in line for line in lines)
+
+
 OFFLOADS: dict[str, tuple[dict[str, Any], str]] = {
     "sleep": (
         {"site": "x:1", "evidence": {"waited_for": "sleep"}},
@@ -247,8 +261,25 @@ OFFLOADS: dict[str, tuple[dict[str, Any], str]] = {
         {"site": "x:1", "cpu_seconds": None, "executor": "anyio", "workers": 40},
         "x:1 is simulated async, a thread pool in disguise: 15 jobs in AnyIO's thread pool (40 workers) took 2.37 s.",
     ),
+    "own code, without a wrapper between": (
+        {"site": "x:1", "evidence": {"openly": True}, "workers": 0},
+        "x:1 is simulated async, blocking calls in threads: 15 jobs in thread pool 'database' "
+        "waited 2.35 s and computed 16.2 ms.",
+    ),
+    "nobody known who asked for it": (
+        {"site": "asyncio.to_thread(time.sleep)", "verdict": "offload", "evidence": {"waited_for": "sleep"}},
+        "Blocking calls in threads: asyncio.to_thread(time.sleep) ran 15 jobs in thread pool 'database' (3 workers), "
+        "which slept 2.35 s and computed 16.2 ms.",
+    ),
     "another verdict": (
-        {"site": "x:1", "verdict": "cpu offload", "cpu_seconds": 2.366, "evidence": {}, "workers": 1 << 30},
+        {
+            "site": "x:1",
+            "verdict": "cpu offload",
+            "cause": "unknown",
+            "cpu_seconds": 2.366,
+            "evidence": {},
+            "workers": 1 << 30,
+        },
         "Cpu offload: x:1 ran 15 jobs in thread pool 'database', which waited 0 ms and computed 2.37 s.",
     ),
 }

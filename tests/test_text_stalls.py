@@ -83,7 +83,7 @@ STEPS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "unknown, but the interpreter was lacking": (
         {"evidence": {"waited_for": "interpreter"}, "task": None},
-        "Event loop 'main' was held 352 ms during a step of checkout (cause: other threads held the interpreter).",
+        "Event loop 'main' was held 352 ms during a step of checkout (cause: a wait for the interpreter).",
     ),
     "unknown, but a thread was to begin": (
         {"evidence": {"waited_for": "thread"}, "task": None},

@@ -165,6 +165,14 @@ def test_an_uninstalled_watch_still_tells_its_numbers(events):
         watch.serve_metrics(0)
 
 
+def test_an_uninstalled_watch_is_not_entered_again(events):
+    """A block that runs unwatched must not look watched."""
+    watch = loopwatch.install(reporters=[events], prometheus=False)
+    watch.uninstall()
+    with pytest.raises(loopwatch.NotInstalled, match="with block"), watch:
+        raise AssertionError("the block was run")
+
+
 def test_a_new_watch_starts_from_zero(events):
     """Install, uninstall, install: the second watch counts only what it saw itself."""
     with loopwatch.install(reporters=[events], prometheus=False):

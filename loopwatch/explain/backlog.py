@@ -46,7 +46,7 @@ def explain_backlog(congestion: Congestion, own: OwnCode) -> Backlog:
             "held_seconds": round(held, 6),
             **({"held_directly": congestion.taken} if congestion.taken else {}),
         },
-        remedy=backlog_remedy(_holding(congestion, seen, unseen), congestion.workers, packages),
+        remedy=backlog_remedy(_holding(congestion, seen, unseen), congestion.workers, packages, congestion.executor),
         in_progress=congestion.ended is None,
     )
 

@@ -11,7 +11,7 @@ import os
 import site
 import sys
 from collections.abc import Sequence
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Literal, NamedTuple
 
 from .._names import namespace, qualified_name
@@ -33,6 +33,7 @@ class Places(NamedTuple):
     stdlib: tuple[str, ...]
     installed: tuple[str, ...]
     loopwatch: tuple[str, ...]
+    scripts: tuple[str, ...] = ()
 
     @classmethod
     def of_this_interpreter(cls) -> Places:
@@ -41,7 +42,8 @@ class Places(NamedTuple):
         # tells the truth also where the interpreter was moved or its library zipped.
         stdlib = _both_ways(os.path.dirname(os.__file__))
         installed = _both_ways(*site.getsitepackages())
-        return cls(stdlib, installed, _both_ways(os.path.dirname(os.path.dirname(__file__))))
+        scripts = _both_ways(os.path.join(sys.prefix, "Scripts" if os.name == "nt" else "bin"))
+        return cls(stdlib, installed, _both_ways(os.path.dirname(os.path.dirname(__file__))), scripts)
 
 
 def _both_ways(*folders: str | None) -> tuple[str, ...]:
@@ -108,7 +110,20 @@ class OwnCode:
             return "loopwatch"
         if not _INSTALLED_PARTS.isdisjoint(path.split(os.sep)) or _under(path, self._places.installed):
             return "library"
+        if os.path.dirname(path) in self._places.scripts and _only_starts(path):
+            return "library"
         return "stdlib" if _under(path, self._places.stdlib) else "own"
+
+
+def _only_starts(path: str) -> bool:
+    """Whether the script that runs is an installer's: it defines nothing, and calls what a package defines."""
+    names = namespace(sys.modules.get("__main__"))
+    file = names.get("__file__")
+    if type(file) is not str or _plain(file) != path:
+        return False
+    return not any(
+        type(value) is FunctionType and _plain(value.__code__.co_filename) == path for value in list(names.values())
+    )
 
 
 def _under(path: str, folders: tuple[str, ...]) -> bool:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import takewhile
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
 from .._names import namespace
 from ..facts import Glance, OffloadTally, Origin, RawFrame
 from ..model import Frame, Offload, Verdict
-from .calls import resolve_call
+from .calls import called_name, resolve_call
 from .culprit import OwnCode, in_package, to_frame
 from .remedy import framework_remedy, native_client, offload_remedy
 
@@ -35,6 +36,17 @@ _CARRIERS = (
 
 _FRAMEWORKS = ("fastapi", "starlette", "django", "litestar", "quart", "sanic", "strawberry", "ariadne", "apscheduler")
 """What calls the application's functions by itself: whatever code of its own stands further out asked for nothing."""
+
+_RUNS_LOOP = ("run_forever", "run_until_complete")
+
+_WAYS = {
+    ("asyncio.threads", "to_thread"): "asyncio.to_thread",
+    ("asyncio.base_events", "run_in_executor"): "loop.run_in_executor",
+    ("anyio.to_thread", "run_sync"): "anyio.to_thread.run_sync",
+    ("starlette.concurrency", "run_in_threadpool"): "starlette.concurrency.run_in_threadpool",
+    ("asgiref.sync", "__call__"): "asgiref.sync.sync_to_async",
+}
+"""What one calls to hand work over, by module and function: by its public name."""
 
 _FILE_CALLS = frozenset({
     "open", "read", "readinto", "readline", "readlines", "read_bytes", "read_text", "write", "writelines",
@@ -65,6 +77,10 @@ class Site(NamedTuple):
     target: Frame | None = None
     by_framework: bool = False
     """A framework ran the application's plain function in a worker, as its way is with ``def`` routes."""
+    openly: bool = False
+    """Own code hands the work over where anyone who reads it sees that: no wrapper stands between."""
+    way: str | None = None
+    """What the loop itself ran to hand the work over, with nobody's code around it: ``asyncio.to_thread``."""
 
 
 class _Look(NamedTuple):
@@ -78,7 +94,7 @@ class _Look(NamedTuple):
 
 def locate(origin: Origin, own: OwnCode) -> Place:
     """The wrapper is the innermost frame that is more than a carrier; the caller the next own frame of another file."""
-    frames = [frame for frame in origin.frames if own.kind(frame.code.co_filename, frame.module) != "loopwatch"]
+    frames = [frame for frame in _inside_loop(origin) if own.kind(frame.code.co_filename, frame.module) != "loopwatch"]
     index = next((index for index, frame in enumerate(frames) if not _carries(frame, own)), None)
     if index is None:
         return Place(None, None)
@@ -89,6 +105,16 @@ def locate(origin: Origin, own: OwnCode) -> Place:
     outside = frames[index + 1 :]
     caller = next((frame for frame in outside if own.owns(frame) and frame.code.co_filename != file), None)
     return Place(wrapper, caller)
+
+
+def _inside_loop(origin: Origin) -> Iterator[RawFrame]:
+    """The frames up to that which runs the loop: it asked for no job. A loop written in C has no frames between."""
+    return takewhile(lambda frame: not _runs_loop(frame), origin.frames)
+
+
+def _runs_loop(frame: RawFrame) -> bool:
+    call = called_name(frame.code, frame.lasti)
+    return call is not None and call.rpartition(".")[2] in _RUNS_LOOP
 
 
 def _carries(frame: RawFrame, own: OwnCode) -> bool:
@@ -107,7 +133,16 @@ def _is_in(module: str, packages: Iterable[str]) -> bool:
 def essential(origin: Origin, own: OwnCode) -> Origin:
     """The same origin, with the frames that give it its name and no others, so that equal sites are counted as one."""
     wrapper, caller = locate(origin, own)
+    if wrapper is None:
+        wrapper = _way(origin)
     return origin._replace(frames=tuple(frame for frame in (wrapper, caller) if frame is not None))
+
+
+def _way(origin: Origin) -> RawFrame | None:
+    """The outermost frame of those that one calls to hand work over."""
+    return next(
+        (frame for frame in reversed([*_inside_loop(origin)]) if (frame.module, frame.code.co_name) in _WAYS), None
+    )
 
 
 def site_of(origin: Origin, own: OwnCode) -> str:
@@ -116,7 +151,11 @@ def site_of(origin: Origin, own: OwnCode) -> str:
 
 
 def name_site(origin: Origin, own: OwnCode) -> Site:
-    """The site in words. A library that runs the application's function is no wrapper: that function is the site."""
+    """The site in words. A library that runs the application's function is no wrapper: that function is the site.
+
+    Where a task is nothing but ``to_thread(f)``, who made it is not known, and ``f`` did nothing but what it was
+    asked to: then the site is ``asyncio.to_thread(f)``, without a line.
+    """
     place = locate(origin, own)
     wrapper = to_frame(place.wrapper) if place.wrapper is not None else None
     caller = to_frame(place.caller) if place.caller is not None else None
@@ -128,7 +167,12 @@ def name_site(origin: Origin, own: OwnCode) -> Site:
             if place.wrapper is not None and _is_framework(place.wrapper, own):
                 wrapper = None
     framework = place.wrapper is not None and _is_framework(place.wrapper, own)
-    return Site(f"{name} from {caller.site}" if caller else name, wrapper, caller, target, framework)
+    carrier = _way(origin) if place.wrapper is None else None
+    way = _WAYS[carrier.module, carrier.code.co_name] if carrier is not None else None
+    if way is not None and name == origin.target:
+        name = f"{way}({name})"
+    openly = place.wrapper is not None and own.owns(place.wrapper) and caller is None
+    return Site(f"{name} from {caller.site}" if caller else name, wrapper, caller, target, framework, openly, way)
 
 
 def own_target(target: str, own: OwnCode) -> tuple[str, Frame | None] | None:
@@ -211,7 +255,8 @@ def judge(tally: OffloadTally, own: OwnCode, site: Site | None = None) -> Offloa
     site = site or name_site(tally.origin, own)
     looks = _looks(tally)
     verdict, kind = _verdict(tally, looks)
-    if verdict == "simulated async" and site.by_framework:
+    waits = verdict == "simulated async" and not site.by_framework
+    if verdict == "simulated async" and (site.by_framework or site.way is not None):
         verdict = "offload"  # a plain function that says what it is: nobody took it for async
     call = _most_seen_call(looks, kind)
     share = _cpu_share(tally)
@@ -229,13 +274,17 @@ def judge(tally: OffloadTally, own: OwnCode, site: Site | None = None) -> Offloa
         # Where not all jobs were measured one by one, what is known stands for all.
         cpu_seconds=tally.run * share if share is not None else None,
         verdict=verdict,
-        cause="wait" if verdict == "simulated async" else "unknown",
+        cause="wait" if waits else "unknown",
         share=min(1.0, tally.covered / tally.awaited) if tally.awaited > 0 else None,
         wrapper=site.wrapper,
         caller=site.caller,
         workers=tally.workers,
-        evidence=_evidence(tally, share, kind, call),
-        remedy=offload_remedy(verdict, packages, tally.workers, kind, call)
+        evidence={
+            **_evidence(tally, share, kind, call),
+            **({"way": site.way} if site.way else {}),
+            **({"openly": True} if site.openly else {}),
+        },
+        remedy=offload_remedy("simulated async" if waits else verdict, packages, tally.workers, kind, call)
         if not site.by_framework
         else framework_remedy(packages, tally.workers, kind),
     )
@@ -344,4 +393,4 @@ def _most_seen_call(looks: list[_Look], kind: str) -> str | None:
 
 def worth_telling(offload: Offload, waited: float) -> bool:
     """Whether there is enough evidence to tell it to reporters: a few calls at start-up are no disease."""
-    return offload.verdict == "simulated async" and offload.jobs >= _TELL_JOBS and waited >= _TELL_SECONDS
+    return offload.cause == "wait" and offload.jobs >= _TELL_JOBS and waited >= _TELL_SECONDS

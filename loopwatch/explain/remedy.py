@@ -40,6 +40,8 @@ _BY_CALL = {
     "time.sleep": "Use `await asyncio.sleep(...)` instead of time.sleep().",
     "socket.getaddrinfo": "Resolve names with `await loop.getaddrinfo(...)`.",
     "_socket.getaddrinfo": "Resolve names with `await loop.getaddrinfo(...)`.",
+    "os.sendfile": "Sending a file waits for the disk: let a server in front of this one send it, or read it with "
+    "`await asyncio.to_thread(...)`.",
     "subprocess.run": "Start it with `await asyncio.create_subprocess_exec(...)` and await its end.",
 }
 
@@ -68,10 +70,10 @@ _BY_LACK = {
     "hundred thousand.",
     "cpu": "This code is not to blame: the host gave its CPUs to others. Give the process more CPU, or the host less "
     "to do.",
-    "interpreter": "This code is not to blame: other threads held the interpreter. Move what they compute into "
-    "processes.",
+    "interpreter": "This code is not to blame: it could not get the interpreter. If other threads compute, move that "
+    "into processes; if many threads had just begun, it is over when they have.",
     "thread": "This code is not to blame: a thread that it started got no interpreter or no CPU for so long. "
-    "Move what other threads compute into processes.",
+    "If other threads compute, move that into processes.",
 }
 """What a loop lacked whose code is not to blame."""
 
@@ -82,13 +84,19 @@ or that compute, or by the application itself, which took them without a job."""
 _FORCED_COLLECTION = (
     "Leave out the call of gc.collect(), or make it where nothing waits: a collection holds up every thread."
 )
+_OF_A_LIBRARY = (
+    "A library computes with what it was given: give it less at a time, or call it in a process pool "
+    "(`loop.run_in_executor(pool, ...)`)."
+)
 _CROWD = "Many callbacks became ready at once: do the work in smaller batches, or limit it with a semaphore."
 
 
-def stall_remedy(cause: Cause, evidence: Mapping[str, Any], inside: Sequence[RawFrame], crowd: bool) -> str:
+def stall_remedy(
+    cause: Cause, evidence: Mapping[str, Any], inside: Sequence[RawFrame], crowd: bool, library: bool = False
+) -> str:
     """One sentence on what to do about a stall; ``inside`` are the frames that the culprit called.
 
-    ``crowd``: many steps of one turn held the loop together.
+    ``crowd``: many steps of one turn held the loop together; ``library``: the culprit is none of the user's code.
     """
     lacked = str(evidence.get("waited_for"))
     if cause == "import":
@@ -97,8 +105,10 @@ def stall_remedy(cause: Cause, evidence: Mapping[str, Any], inside: Sequence[Raw
         return _FORCED_COLLECTION
     if cause == "unknown" and lacked in _BY_LACK:
         return _BY_LACK[lacked]
-    if crowd and cause in ("cpu", "unknown", "wait"):
-        return _CROWD
+    if crowd and (cause in ("cpu", "unknown") or (cause == "wait" and not evidence.get("call"))):
+        return _CROWD  # smaller batches of what waits would wait as long: that is not to wait where the call is known
+    if library and cause == "cpu":
+        return _OF_A_LIBRARY
     return _wait_remedy(lacked, evidence.get("call"), inside) if cause == "wait" else _BY_CAUSE[cause]
 
 
@@ -162,14 +172,16 @@ def framework_remedy(packages: Iterable[str], workers: int, kind: str) -> str:
     return f"{cap} mostly wait: as `async def` with {native or 'a native async client'} they would need no worker."
 
 
-def backlog_remedy(holding: Holding, workers: int, packages: Iterable[str]) -> str:
-    """One sentence on what to do about a backlog."""
+def backlog_remedy(holding: Holding, workers: int, packages: Iterable[str], executor: str = "") -> str:
+    """One sentence on what to do about a backlog; ``workers`` is 0 where their number is not known (any more)."""
     if holding == "jobs of the pool":
         return "Give the inner jobs a pool of their own: a job must not wait for another job of its pool."
-    more = f"more than {workers} {'worker' if workers == 1 else 'workers'}"
+    more = f"more than {workers} {'worker' if workers == 1 else 'workers'}" if workers > 0 else "more workers"
+    limit = f"the limit of {workers}" if workers > 0 else "its limit"
+    more, limit = more + _by_means(executor), limit + _by_means(executor)
     if holding == "network":
         cure = native_client(packages) or "a native async client"
-        return f"Its jobs wait for the network: use {cure}, which needs no worker, or raise the limit of {workers}."
+        return f"Its jobs wait for the network: use {cure}, which needs no worker, or raise {limit}."
     if holding == "application":
         return (
             "No job holds the workers, but code that took them itself, as `async with limiter` does: hold them for "
@@ -181,3 +193,14 @@ def backlog_remedy(holding: Holding, workers: int, packages: Iterable[str]) -> s
             "help: give the jobs a process pool, or make them shorter."
         )
     return f"Give the pool {more}, bound what is submitted at a time, or make the jobs shorter."
+
+
+def _by_means(executor: str) -> str:
+    """How the number of workers is set, as far as the name tells what it is a pool of."""
+    if executor == "anyio":
+        return " (`anyio.to_thread.current_default_thread_limiter().total_tokens = ...`)"
+    if executor.startswith("anyio:"):
+        return " (the limiter's `total_tokens`)"
+    if executor == "default":
+        return " (`loop.set_default_executor(ThreadPoolExecutor(max_workers=...))`)"
+    return ""

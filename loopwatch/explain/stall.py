@@ -12,7 +12,7 @@ from ..facts import UNKNOWN_CALLBACK, Overrun, RawFrame
 from ..model import Contributor, StackShare, Stall
 from .calls import resolve_call
 from .cause import HALF, Verdict, decide, innermost_call
-from .culprit import OwnCode, charged, line_of, to_frame, to_stack
+from .culprit import OwnCode, charged, find_culprit, line_of, to_frame, to_stack
 from .looks import Look, seconds_of, shares, weigh
 from .remedy import stall_remedy
 
@@ -56,6 +56,9 @@ def explain_stall(overrun: Overrun, own: OwnCode) -> Stall:
         called = resolve_call(*blame.frame)  # in the reader's own words: requests.get, not the socket far below
         if called is not None:
             evidence["called"] = called
+    library = blame.frame is not None and not own.owns(blame.frame)
+    if library and not _is_crowd(overrun) and (beside := _own_beside(looks, own)) is not None:
+        evidence["own_code"] = to_frame(beside).site
     task, coroutine = _ran(overrun, blame.look)
     return Stall(
         id=overrun.id,
@@ -72,7 +75,7 @@ def explain_stall(overrun: Overrun, own: OwnCode) -> Stall:
         profile=_profile(looks),
         cause=verdict.cause,
         evidence=evidence,
-        remedy=stall_remedy(verdict.cause, evidence, _inside(blame, own), _is_crowd(overrun)),
+        remedy=stall_remedy(verdict.cause, evidence, _inside(blame, own), _is_crowd(overrun), library),
         delayed=overrun.delayed,
         steps=overrun.steps,
         contributors=tuple(Contributor(each.name, each.steps, each.seconds) for each in overrun.contributors),
@@ -100,8 +103,9 @@ def _ran(overrun: Overrun, look: Look | None) -> tuple[str | None, str | None]:
 
 
 def _blame(overrun: Overrun, looks: Sequence[Look], verdict: Verdict, own: OwnCode) -> Blame:
-    if verdict.cause == "gc" and verdict.charge:
-        return Blame(charged(overrun.gc_frames, own), overrun.gc_frames)
+    if verdict.cause == "gc" and overrun.gc_frames:
+        # What is shown is what set it off, as the remedy is for that: any look may show another collection.
+        return Blame(charged(overrun.gc_frames, own) if verdict.charge else None, overrun.gc_frames)
     shown = next((look for look in reversed(looks) if look.frames), None)
     nobody = Blame(None, shown.frames if shown else (), True, shown)
     if not verdict.charge:
@@ -117,7 +121,9 @@ def _blame(overrun: Overrun, looks: Sequence[Look], verdict: Verdict, own: OwnCo
     if not mine:
         return nobody
     certain = _seconds([charge for charge in mine if charge.look.sure]) >= HALF * seconds
-    look, frame = _most(mine, lambda charge: line_of(charge.frame.code, charge.frame.lasti))[-1]
+    most = _most(mine, lambda charge: line_of(charge.frame.code, charge.frame.lasti))
+    module = verdict.evidence.get("module")  # an import is shown by a look at that one, not at the next of its line
+    look, frame = next((charge for charge in reversed(most) if charge.look.sample.importing == module), most[-1])
     return Blame(frame, look.frames, certain, look, bool(look.frames))
 
 
@@ -132,6 +138,15 @@ def _made_most(mine: Sequence[Charge], looks: Sequence[Look], overrun: Overrun) 
     called = {code_name(frame.code) for charge in mine for frame in charge.look.frames}
     others = sum(each.seconds for each in overrun.contributors if each.name not in called)
     return overrun.duration - others >= HALF * overrun.duration
+
+
+def _own_beside(looks: Sequence[Look], own: OwnCode) -> RawFrame | None:
+    """The own code that was surely seen in the step, and most of it: what a library did for it is told beside it."""
+    seen = [
+        Charge(look, frame) for look in looks if look.sure and (frame := find_culprit(look.frames, own)) is not None
+    ]
+    most = _most([charge for charge in seen if own.owns(charge.frame)], lambda charge: id(charge.frame.code))
+    return most[0].frame if most else None
 
 
 def _inside(blame: Blame, own: OwnCode) -> tuple[RawFrame, ...]:

@@ -14,7 +14,10 @@ _KEPT = 64
 
 
 def copy_stack(frame: FrameType | None, until: tuple[CodeType, ...]) -> tuple[tuple[RawFrame, ...] | None, str | None]:
-    """The frames from the step inward, outermost first, and the module being imported; None outside of a step."""
+    """The frames from the step inward, outermost first, without ours, and the module being imported.
+
+    None outside of a step.
+    """
     inner: list[RawFrame] = []
     outer: deque[RawFrame] = deque(maxlen=_KEPT)
     importing = None
@@ -27,7 +30,7 @@ def copy_stack(frame: FrameType | None, until: tuple[CodeType, ...]) -> tuple[tu
         if code.co_name == "_find_and_load" and code.co_filename.startswith("<frozen importlib"):
             importing = str(frame.f_locals.get("name"))
         copy = RawFrame(code, frame.f_lasti, str(frame.f_globals.get("__name__", "")))
-        if inner or not copy.module.startswith(_OURS):  # what we do at the end of a step is not the step's
+        if not copy.module.startswith(_OURS):  # what we do at the end of a step, or stand in for, is not the step's
             (inner if len(inner) < _KEPT else outer).append(copy)
         frame = frame.f_back
     if until and frame is None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterable
 
 from ..model import Coverage
+from ..settings import Settings
 
 _log = logging.getLogger("loopwatch")
 _FAULTS = 32
 _SUBJECTS = 64
+_UNLIKELY = 10.0
+"""Seconds that hardly anyone would let a loop, or a job, wait untold: more likely milliseconds were meant."""
 
 
 class Notices:
@@ -19,10 +23,19 @@ class Notices:
         self._faults: set[str] = set()
         self._unseen: set[str] = set()
 
-    def begin(self, version: str, seen: Iterable[Coverage]) -> None:
+    def begin(self, version: str, seen: Iterable[Coverage], settings: Settings) -> None:
         """The watch is in place, and this is what it sees."""
         seen = list(seen)
         _log.info("loopwatch %s watches: %s", version, "; ".join(map(str, seen)))
+        if settings.prometheus == "auto" and "prometheus_client" not in sys.modules:
+            _log.info("loopwatch: no metrics for Prometheus: prometheus_client is not installed.")
+        for name in ("threshold", "executor_wait"):
+            chosen = getattr(settings, name)
+            if chosen >= _UNLIKELY:
+                _log.warning(
+                    "loopwatch: %s is %g seconds, so what is shorter is not told. If milliseconds are meant, write %g.",
+                    settings.named(name), chosen, chosen / 1000,
+                )  # fmt: skip
         self.unseen(seen)
 
     def unseen(self, seen: Iterable[Coverage]) -> None:

@@ -9,7 +9,7 @@ from itertools import accumulate
 from threading import Thread
 from wsgiref.simple_server import WSGIServer
 
-from ..errors import MissingExtra
+from ..errors import MissingExtra, SettingsError
 from ..metrics import METRICS, Metric
 from ..model import Histogram, Snapshot
 from .readings import Reading, read
@@ -107,9 +107,14 @@ class MetricsServer:
 def serve(registry: CollectorRegistry, port: int, addr: str) -> MetricsServer:
     """Serve ``registry`` on ``http://addr:port/metrics`` from a daemon thread; port 0 takes any free one.
 
-    Raises :class:`OSError` when the address is taken.
+    Raises :class:`SettingsError` for what is no port, :class:`OSError` when the address is taken or is none.
     """
-    server, thread = start_http_server(port, addr, registry)
+    if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
+        raise SettingsError("port", port, "a whole number from 0 to 65535, of which 0 takes any free port")
+    try:
+        server, thread = start_http_server(port, addr, registry)
+    except OSError as error:  # its own words name neither
+        raise OSError(error.errno, f"cannot serve metrics on {addr}:{port}: {error.strerror}") from error
     return MetricsServer(server, thread)
 
 

@@ -18,7 +18,7 @@ _NOT_TOLD = 8
 _POOLS = ("threading", "concurrent.futures.thread", "anyio._backends._asyncio")
 _LACKS = {
     "cpu": "the host was busy",
-    "interpreter": "other threads held the interpreter",
+    "interpreter": "a wait for the interpreter",
     "thread": "a new thread could not begin",
     "loop": "the loop's own work between two steps",
 }
@@ -36,8 +36,12 @@ def render(event: Event) -> str:
 
 
 def retell(event: Event, remedy: str) -> str:
-    """An event of which all was told before, with that remedy: its first line, and the remedy if it is another now."""
-    return _text([headline(event), *(_remedy(event) if event.remedy != remedy else ())], event)
+    """An event of which all was told before, with that remedy: its first line, and the remedy if it is another now.
+
+    Of a pool that is gone the number of workers is not known any more, which makes no other remedy.
+    """
+    gone = isinstance(event, Backlog) and event.workers <= 0
+    return _text([headline(event), *(_remedy(event) if event.remedy != remedy and not gone else ())], event)
 
 
 def not_told(counts: Sequence[tuple[str, str, int]], elsewhere: int) -> str:
@@ -130,7 +134,8 @@ def _by(stall: Stall) -> str:
         if stall.evidence.get("place") == "unknown":
             return f" during a step of {stall.culprit.module}.{stall.culprit.function}"
         sure = stall.evidence.get("certain", True)
-        return f" by {stall.culprit.site}" if sure else f", probably by {stall.culprit.site}"
+        beside = f", in a step that also ran {stall.evidence['own_code']}" if stall.evidence.get("own_code") else ""
+        return f" by {stall.culprit.site}{beside}" if sure else f", probably by {stall.culprit.site}{beside}"
     if stall.cause == "gc":
         elsewhere = ", set off in another thread" if stall.evidence.get("gc_elsewhere") else ""
         return f" by the garbage collector{elsewhere}"
@@ -311,8 +316,10 @@ def _from_target(holder: Holder) -> Sequence[Frame]:
 def _offload_line(offload: Offload) -> str:
     jobs = f"{_count(offload.jobs, 'job')} in {_pool(offload.executor, offload.workers)}"
     if offload.verdict == "simulated async":
-        return f"{offload.site} is simulated async, a thread pool in disguise: {jobs} {_spent(offload)}."
-    return f"{_capital(offload.verdict)}: {offload.site} ran {jobs}, which {_spent(offload)}."
+        pool = "blocking calls in threads" if offload.evidence.get("openly") else "a thread pool in disguise"
+        return f"{offload.site} is simulated async, {pool}: {jobs} {_spent(offload)}."
+    what = "Blocking calls in threads" if offload.cause == "wait" else _capital(offload.verdict)
+    return f"{what}: {offload.site} ran {jobs}, which {_spent(offload)}."
 
 
 def _spent(offload: Offload) -> str:
@@ -334,6 +341,9 @@ def _offload_details(offload: Offload) -> list[str]:
         lines.append(
             f"  {'Together that' if lines else 'That'} is {offload.share:.0%} of the time of the tasks that called it."
         )
-    lines.append(f"  It ran {offload.target}, handed over here:" if offload.wrapper else f"  It ran {offload.target}.")
+    if way := offload.evidence.get("way"):
+        lines.append(f"  Who asked for it is not known: the loop ran {way} as a task of its own.")
+    else:
+        lines.append(f"  It ran {offload.target}{', handed over here:' if offload.wrapper else '.'}")
     stack = [frame for frame in (offload.caller, offload.wrapper) if frame is not None]
     return lines + whole(stack, offload.wrapper)
