@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from asyncio import events
+from collections.abc import Iterator
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -36,6 +37,12 @@ def test_the_slots_are_those_of_handle() -> None:
     assert [slot.__name__ for slot in shape.slots] == ["_loop", "_context", "_callback", "_args"]
     assert all(slot.__objclass__ is events.Handle for slot in shape.slots)
     assert shape.types[:2] == (events.Handle, events.TimerHandle)
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered() -> Iterator[None]:
+    yield
+    genuine._original.cache_clear()
 
 
 @functools.wraps(RUN)
@@ -92,6 +99,7 @@ def test_without_the_original_nothing_is_trusted(monkeypatch: pytest.MonkeyPatch
     loader = Loader()
     monkeypatch.setattr(events.__spec__, "loader", loader)
     for loader.answer in (None, OSError, with_code().__code__):
+        genuine._original.cache_clear()
         with pytest.raises(NotGenuine, match="cannot be read"):
             assert_genuine(RUN)
 
@@ -113,7 +121,7 @@ class Handle:
         module = compile(source.format(before=before, after=after), "events.py", "exec")
         (handle,) = (each for each in module.co_consts if type(each) is CodeType)
         (code,) = (each for each in handle.co_consts if type(each) is CodeType)
-        monkeypatch.setattr(genuine, "_original", lambda: code)
+        monkeypatch.setattr(genuine, "_original", lambda *given: code)
         return FunctionType(code, RUN.__globals__, "_run")
 
     assert_genuine(found_with())

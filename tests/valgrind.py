@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.programs import ROOT
 
 
@@ -29,9 +31,12 @@ def run_under(folder: Path, tool: str, program: str, *options: str, **environmen
         timeout=100,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
     # Each line begins with the number of the process.
-    return re.sub(r"(?m)^==\d+== ?", "", log.read_text(errors="replace"))
+    said = re.sub(r"(?m)^(==|--)\d+\1 ?", "", log.read_text(errors="replace"))
+    if "Fatal error at startup" in said:  # an interpreter that brings its own C library, as those made from packages do
+        pytest.skip("valgrind cannot look into this interpreter's C library")
+    assert done.returncode == 0, done.stderr + said[-2000:]
+    return said
 
 
 def interpreter() -> str:

@@ -9,6 +9,10 @@
  * a stand-in for the context that raises it once more: so the message, the traceback, and what each version
  * of Python does with them are its own.
  *
+ * Likewise a poll that does not wait, where `inner` is the method `select` of a genuine `EpollSelector`: mostly nothing is
+ * ready, and then what its `epoll.poll` answers is all. What is ready, or raised, is given to the genuine function,
+ * through a stand-in for the selector.
+ *
  * Threads: a stopwatch is written by its loop's thread and read by others. With the interpreter lock that
  * needs no care; without it numbers are relaxed atomics, and objects are exchanged in critical sections.
  */
@@ -135,6 +139,10 @@ typedef struct {
     PyTypeObject *run_type;
     PyTypeObject *select_type;
     PyTypeObject *replay_type;
+    PyTypeObject *answered_type;
+    PyObject *selector_name; /* "_selector" */
+    PyObject *keys_name;     /* "_fd_to_key" */
+    PyObject *poll_name;
     PyObject *loop_name;      /* "_loop" */
     PyObject *stopwatch_name; /* "_loopwatch" */
     PyObject *asleep_name;
@@ -967,6 +975,99 @@ make_run(PyObject *owner, PyObject *args, PyObject *kwargs)
     return (PyObject *)run;
 }
 
+/* --- what a poll answered, given to the genuine select -------------------------------------------------- */
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *selector;
+    PyObject *answer; /* NULL: the exception */
+    PyObject *kind, *error, *trace;
+} Answered;
+
+static int
+answered_traverse(Answered *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->selector);
+    Py_VISIT(self->answer);
+    Py_VISIT(self->kind);
+    Py_VISIT(self->error);
+    Py_VISIT(self->trace);
+    return 0;
+}
+
+static int
+answered_clear(Answered *self)
+{
+    Py_CLEAR(self->selector);
+    Py_CLEAR(self->answer);
+    Py_CLEAR(self->kind);
+    Py_CLEAR(self->error);
+    Py_CLEAR(self->trace);
+    return 0;
+}
+
+static void
+answered_dealloc(Answered *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    (void)answered_clear(self);
+    type->tp_free((PyObject *)self);
+    Py_DECREF(type);
+}
+
+/* It is the selector and its epoll object in one; all else is asked of the real selector. */
+static PyObject *
+answered_get(Answered *self, PyObject *name)
+{
+    if (PyUnicode_Check(name) && PyUnicode_CompareWithASCIIString(name, "_selector") == 0) {
+        Py_INCREF(self);
+        return (PyObject *)self;
+    }
+    if (PyUnicode_Check(name) && PyUnicode_CompareWithASCIIString(name, "poll") == 0) {
+        return PyObject_GenericGetAttr((PyObject *)self, name);
+    }
+    return PyObject_GetAttr(self->selector, name);
+}
+
+static PyObject *
+answered_poll(Answered *self, PyObject *const *Py_UNUSED(args), Py_ssize_t Py_UNUSED(count),
+              PyObject *Py_UNUSED(names))
+{
+    PyObject *answer = self->answer, *kind = self->kind, *error = self->error, *trace = self->trace;
+    self->answer = self->kind = self->error = self->trace = NULL;
+    if (answer == NULL && kind == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "this was answered already");
+    }
+    else if (answer == NULL) {
+        PyErr_Restore(kind, error, trace);
+    }
+    return answer;
+}
+
+static PyMethodDef answered_methods[] = {
+    {"poll", (PyCFunction)(void (*)(void))answered_poll, METH_FASTCALL | METH_KEYWORDS, NULL},
+    {NULL},
+};
+
+static PyType_Slot answered_slots[] = {
+    {Py_tp_doc, "Stands for a selector that has been polled already."},
+    {Py_tp_dealloc, answered_dealloc},
+    {Py_tp_traverse, answered_traverse},
+    {Py_tp_clear, answered_clear},
+    {Py_tp_getattro, answered_get},
+    {Py_tp_methods, answered_methods},
+    {0, NULL},
+};
+
+static PyType_Spec answered_spec = {
+    .name = "loopwatch.observe._steps_c.Answered",
+    .basicsize = sizeof(Answered),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = answered_slots,
+};
+
 /* --- the poll ---------------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -981,6 +1082,8 @@ typedef struct {
     PyObject *reference; /* the same in Python, for a stopwatch that is not plain */
     PyObject *alarm;
     PyObject *clock;
+    PyTypeObject *selector_type; /* NULL: always ask `inner` */
+    PyTypeObject *epoll_type;
     Plain plain;
     double quick;
 } Select;
@@ -996,6 +1099,8 @@ select_traverse(Select *self, visitproc visit, void *arg)
     Py_VISIT(self->reference);
     Py_VISIT(self->alarm);
     Py_VISIT(self->clock);
+    Py_VISIT(self->selector_type);
+    Py_VISIT(self->epoll_type);
     return plain_traverse(&self->plain, visit, arg);
 }
 
@@ -1008,6 +1113,8 @@ select_clear(Select *self)
     Py_CLEAR(self->reference);
     Py_CLEAR(self->alarm);
     Py_CLEAR(self->clock);
+    Py_CLEAR(self->selector_type);
+    Py_CLEAR(self->epoll_type);
     return 0;
 }
 
@@ -1036,6 +1143,70 @@ poll(Select *self, PyObject *timeout)
     }
     PyObject *stack[3] = {NULL, PyMethod_GET_SELF(inner), timeout};
     return PyObject_Vectorcall(PyMethod_GET_FUNCTION(inner), stack + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+}
+
+/* What an epoll object answered, or raised, told by the genuine select. Takes over `answer`. */
+static PyObject *
+tell_answer(Select *self, PyObject *answer, PyObject *timeout)
+{
+    PyObject *kind = NULL, *error = NULL, *trace = NULL;
+    if (answer == NULL) {
+        PyErr_Fetch(&kind, &error, &trace);
+    }
+    PyTypeObject *type = self->module->answered_type;
+    Answered *answered = (Answered *)type->tp_alloc(type, 0);
+    if (answered == NULL) {
+        Py_XDECREF(answer);
+        Py_XDECREF(kind);
+        Py_XDECREF(error);
+        Py_XDECREF(trace);
+        return NULL;
+    }
+    answered->selector = PyMethod_GET_SELF(self->inner);
+    Py_INCREF(answered->selector);
+    answered->answer = answer;
+    answered->kind = kind;
+    answered->error = error;
+    answered->trace = trace;
+    PyObject *stack[3] = {NULL, (PyObject *)answered, timeout};
+    PyObject *function = PyMethod_GET_FUNCTION(self->inner);
+    PyObject *events = PyObject_Vectorcall(function, stack + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    Py_DECREF(answered);
+    return events;
+}
+
+/* Ask a selector without waiting. */
+static PyObject *
+poll_zero(Select *self, PyObject *timeout)
+{
+    Module *module = self->module;
+    if (self->selector_type == NULL || !Py_IS_TYPE(PyMethod_GET_SELF(self->inner), self->selector_type)) {
+        return poll(self, timeout);
+    }
+    PyObject *selector = PyMethod_GET_SELF(self->inner);
+    PyObject *epoll = PyObject_GetAttr(selector, module->selector_name);
+    PyObject *keys = epoll != NULL ? PyObject_GetAttr(selector, module->keys_name) : NULL;
+    PyObject *events = NULL;
+    if (keys == NULL || !Py_IS_TYPE(epoll, self->epoll_type) || !PyDict_CheckExact(keys)) {
+        PyErr_Clear(); /* the genuine function will say the same */
+        events = poll(self, timeout);
+        goto done;
+    }
+    Py_ssize_t most = PyDict_Size(keys);
+    PyObject *at_most = PyLong_FromSsize_t(most > 0 ? most : 1);
+    if (at_most == NULL) {
+        goto done;
+    }
+    PyObject *stack[4] = {NULL, epoll, module->zero, at_most};
+    events = PyObject_VectorcallMethod(module->poll_name, stack + 1, 3 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    Py_DECREF(at_most);
+    if (events == NULL || !PyList_CheckExact(events) || PyList_GET_SIZE(events) != 0) {
+        events = tell_answer(self, events, timeout);
+    }
+done:
+    Py_XDECREF(epoll);
+    Py_XDECREF(keys);
+    return events;
 }
 
 /* A turn ended. Returns whether what is ready behind it is to be counted, -1 with an exception. */
@@ -1072,7 +1243,7 @@ begin_turn(Fields *state, double now)
 static PyObject *
 poll_and_count(Select *self, PyObject *state, PyObject *timeout)
 {
-    PyObject *events = poll(self, timeout);
+    PyObject *events = poll_zero(self, timeout);
     if (events != NULL) {
         PyObject *answer = PyObject_CallMethodOneArg(state, self->module->counted_name, events);
         Py_XDECREF(answer);
@@ -1093,7 +1264,7 @@ poll_at_once(Select *self, PyObject *object, PyObject *timeout)
         return NULL;
     }
     begin_turn(state, entry);
-    return asked ? poll_and_count(self, object, timeout) : poll(self, timeout);
+    return asked ? poll_and_count(self, object, timeout) : poll_zero(self, timeout);
 }
 
 /* The poll that waited is over. Where it was let go meanwhile, nothing is written. */
@@ -1289,12 +1460,22 @@ static PyType_Spec select_spec = {
 static PyObject *
 make_select(PyObject *owner, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"state", "inner", "reference", "alarm", "clock", "quick", NULL};
-    PyObject *state, *inner, *reference, *alarm, *clock;
+    static char *names[] = {"state", "inner", "reference", "alarm", "clock", "quick", "types", NULL};
+    PyObject *state, *inner, *reference, *alarm, *clock, *types;
     double quick;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOd:make_select", names, &state, &inner, &reference, &alarm,
-                                     &clock, &quick)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOdO:make_select", names, &state, &inner, &reference, &alarm,
+                                     &clock, &quick, &types)) {
         return NULL;
+    }
+    PyTypeObject *selector_type = NULL, *epoll_type = NULL;
+    if (types != Py_None) {
+        if (!PyArg_ParseTuple(types, "O!O!", &PyType_Type, &selector_type, &PyType_Type, &epoll_type)) {
+            return NULL;
+        }
+        if (!Py_IS_TYPE(inner, &PyMethod_Type)) {
+            PyErr_SetString(PyExc_TypeError, "only a bound method of a selector can be done without");
+            return NULL;
+        }
     }
     Module *module = PyModule_GetState(owner);
     Select *select = (Select *)module->select_type->tp_alloc(module->select_type, 0);
@@ -1310,6 +1491,12 @@ make_select(PyObject *owner, PyObject *args, PyObject *kwargs)
     select->alarm = kept(alarm);
     select->clock = clock == Py_None ? NULL : kept(clock);
     select->quick = quick;
+    if (types != Py_None) {
+        Py_INCREF(selector_type);
+        select->selector_type = selector_type;
+        Py_INCREF(epoll_type);
+        select->epoll_type = epoll_type;
+    }
     return (PyObject *)select;
 }
 
@@ -1349,7 +1536,8 @@ module_exec(PyObject *owner)
         {&module->loop_name, "_loop"},     {&module->stopwatch_name, "_loopwatch"},
         {&module->asleep_name, "asleep"},  {&module->wake_name, "wake"},
         {&module->counted_name, "counted"}, {&module->slow_turn_name, "slow_turn"},
-        {&module->let_go_name, "let_go"},
+        {&module->let_go_name, "let_go"},  {&module->selector_name, "_selector"},
+        {&module->poll_name, "poll"},      {&module->keys_name, "_fd_to_key"},
     };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         *names[i].place = PyUnicode_InternFromString(names[i].name);
@@ -1360,7 +1548,8 @@ module_exec(PyObject *owner)
     if ((module->zero = PyLong_FromLong(0)) == NULL || (module->fields_type = new_type(owner, &fields_spec)) == NULL
         || (module->run_type = new_type(owner, &run_spec)) == NULL
         || (module->select_type = new_type(owner, &select_spec)) == NULL
-        || (module->replay_type = new_type(owner, &replay_spec)) == NULL) {
+        || (module->replay_type = new_type(owner, &replay_spec)) == NULL
+        || (module->answered_type = new_type(owner, &answered_spec)) == NULL) {
         return -1;
     }
     return PyModule_AddType(owner, module->fields_type);
@@ -1374,6 +1563,7 @@ module_traverse(PyObject *owner, visitproc visit, void *arg)
     Py_VISIT(module->run_type);
     Py_VISIT(module->select_type);
     Py_VISIT(module->replay_type);
+    Py_VISIT(module->answered_type);
     return 0;
 }
 
@@ -1385,6 +1575,10 @@ module_free(void *object)
     Py_CLEAR(module->run_type);
     Py_CLEAR(module->select_type);
     Py_CLEAR(module->replay_type);
+    Py_CLEAR(module->answered_type);
+    Py_CLEAR(module->selector_name);
+    Py_CLEAR(module->keys_name);
+    Py_CLEAR(module->poll_name);
     Py_CLEAR(module->loop_name);
     Py_CLEAR(module->stopwatch_name);
     Py_CLEAR(module->asleep_name);

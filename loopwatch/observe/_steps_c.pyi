@@ -56,8 +56,12 @@ def make_select(
     alarm: Any,
     clock: Callable[[], float] | None,
     quick: float,
+    types: tuple[type, type] | None,
 ) -> _Select:
-    """Bounds the turns of ``state``; ``reference`` does the same where that is not a plain stopwatch (any more)."""
+    """Bounds the turns of ``state``; ``reference`` does the same where that is not a plain stopwatch (any more).
+
+    ``types``: those of the selector and of its epoll object, where ``inner`` is the selector's genuine ``select``.
+    """
 
 def monotonic() -> float:
     """The seconds of ``time.perf_counter``."""

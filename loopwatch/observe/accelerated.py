@@ -11,7 +11,7 @@ from typing import Any, cast
 from .. import _compat
 from . import _steps_c, _steps_py
 from ._steps_py import QUICK, Counting
-from .genuine import HandleShape, NotGenuine, assert_genuine, handle_shape
+from .genuine import HandleShape, NotGenuine, assert_genuine, epoll_types, handle_shape
 from .guard import theirs
 
 _READINGS = 3
@@ -69,7 +69,7 @@ def _shape_for(previous: Any) -> tuple[HandleShape | None, str]:
 def make_select(state: Any, inner: Callable[[Any], Any], alarm: Any, clock: Callable[[], float]) -> Any:
     """See ``_steps_py.make_select``."""
     reference = _steps_py.make_select(state, inner, alarm, clock)
-    return _steps_c.make_select(state, inner, reference, alarm, _ours_or(clock), QUICK)
+    return _steps_c.make_select(state, inner, reference, alarm, _ours_or(clock), QUICK, epoll_types(inner))
 
 
 def _ours_or(clock: Callable[[], float]) -> Callable[[], float] | None:

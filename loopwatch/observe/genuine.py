@@ -7,14 +7,18 @@ The accelerator does in C what that function does when nothing fails, so nothing
   tool has put its own in its place or changed its code;
 - run on a handle that takes notes, it asks for exactly what we ask for, in the same order, and does no more.
 
-``NotGenuine`` says what was found instead; then the function itself is called and timed.
+``NotGenuine`` says what was found instead; then the function itself is called and timed. The same holds for the
+``select`` of an ``EpollSelector``.
 """
 
 from __future__ import annotations
 
+import select
+import selectors
 from asyncio import events
 from collections.abc import Callable
-from types import CodeType, FunctionType, MemberDescriptorType
+from functools import lru_cache
+from types import CodeType, FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
 from .. import _compat
@@ -61,30 +65,56 @@ def _keeps(kind: type, slots: tuple[Any, ...]) -> bool:
 
 def assert_genuine(function: Any) -> None:
     """Raises NotGenuine unless ``function`` is asyncio's own ``Handle._run`` of a version that we know."""
-    if not _compat.KNOWN_HANDLES:
-        raise NotGenuine("the handles of this version of Python are not known")
-    if type(function) is not FunctionType or function.__globals__ is not vars(events):
-        raise NotGenuine("another tool stands in Handle._run")
-    if function.__defaults__ or function.__kwdefaults__ or function.__closure__:
-        raise NotGenuine("Handle._run is not as it was defined")
-    original = _original()
-    if original is None:
-        raise NotGenuine("the original of Handle._run cannot be read")
-    if not _same(function.__code__, original):
-        raise NotGenuine("the code of Handle._run was changed")
+    _assert_unchanged(function, events, "Handle", "_run")
     if not _does_as_known(function):
         raise NotGenuine("Handle._run does not do what it did in the versions that are known")
 
 
-def _original() -> CodeType | None:
-    """The code of ``Handle._run`` as asyncio was installed."""
-    loader: Any = getattr(events.__spec__, "loader", None)
+def epoll_types(method: Any) -> tuple[type, type] | None:
+    """The types of a selector and of its epoll object, if ``method`` is that selector's own, genuine ``select``.
+
+    Without one that is ready, and without waiting, that comes to no more than asking the epoll object.
+    """
+    kind, epoll = getattr(selectors, "EpollSelector", None), getattr(select, "epoll", None)
+    if kind is None or epoll is None or type(method) is not MethodType or type(method.__self__) is not kind:
+        return None
     try:
-        module = loader.get_code(events.__name__)
+        _assert_unchanged(method.__func__, selectors, "EpollSelector", "select")
+    except NotGenuine:
+        return None
+    return (kind, epoll) if _polls_as_known(method.__func__) else None
+
+
+def _assert_unchanged(function: Any, module: ModuleType, owner: str, name: str) -> None:
+    told = f"{owner}.{name}"
+    if not _compat.KNOWN_HANDLES:
+        raise NotGenuine("this version of Python is not known")
+    if type(function) is not FunctionType or function.__globals__ is not vars(module):
+        raise NotGenuine(f"another tool stands in {told}")
+    if not _unchanged(function.__code__, function.__defaults__, function.__kwdefaults__, function.__closure__):
+        raise NotGenuine(f"{told} is not as it was defined")
+    original = _original(module, owner, name)
+    if original is None:
+        raise NotGenuine(f"the original of {told} cannot be read")
+    if not _same(function.__code__, original):
+        raise NotGenuine(f"the code of {told} was changed")
+
+
+def _unchanged(code: CodeType, defaults: Any, keywords: Any, closure: Any) -> bool:
+    """No defaults but the ``None`` of a timeout, and nothing that is kept from outside."""
+    return not keywords and not closure and (defaults or (None,)) == (None,) and len(defaults or ()) < code.co_argcount
+
+
+@lru_cache(maxsize=8)
+def _original(module: ModuleType, owner: str, name: str) -> CodeType | None:
+    """The code of a method of the standard library as it was installed."""
+    loader: Any = getattr(module.__spec__, "loader", None)
+    try:
+        code = loader.get_code(module.__name__)
     except Exception:  # loaders may be of any make, and the files may be gone
         return None
-    handle = _within(module, "Handle")
-    return None if handle is None else _within(handle, "_run")
+    holder = _within(code, owner)
+    return None if holder is None else _within(holder, name)
 
 
 def _within(code: Any, name: str) -> CodeType | None:
@@ -128,3 +158,28 @@ def _does_as_known(function: Callable[[Any], Any]) -> bool:
     except Exception:
         return False
     return answer is None and noting.notes == ["_context", "_callback", "_args", (len, noting, 1)]
+
+
+class _NotingPoll(_Noting):
+    """A selector with so many files, and its epoll object, of which none is ready."""
+
+    def __init__(self, files: int) -> None:
+        super().__init__()
+        object.__setattr__(self, "_fd_to_key", dict.fromkeys(range(files)))
+        object.__setattr__(self, "_selector", self)
+
+    def poll(self, *given: Any) -> list[Any]:
+        self.notes.append(given)
+        return []
+
+
+def _polls_as_known(function: Callable[..., Any]) -> bool:
+    for files, asked in ((0, 1), (1, 1), (7, 7)):
+        noting = _NotingPoll(files)
+        try:
+            answer = function(noting, 0)
+        except Exception:
+            return False
+        if answer != [] or type(answer) is not list or noting.notes != [(0, asked)]:
+            return False
+    return True
