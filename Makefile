@@ -13,7 +13,7 @@ DEMO := $(if $(wildcard $(DEV)),$(DEV),$(VENV)/.installed-examples)
 .DELETE_ON_ERROR:
 # Two pips must not write into one environment, and a checker's output stays in one piece.
 .NOTPARALLEL:
-.PHONY: help demo test lint test-all bench clean
+.PHONY: help demo test lint test-all bench peers clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ test-all: $(DEV) ## the suite on Python 3.10 to 3.15, with and without the extra
 
 bench: $(DEV) ## watched against unwatched, interleaved
 	$(RUN)/python -m benchmarks $(ARGS)
+
+peers: $(DEV) ## what loopwatch and its peers see and cost, each in an environment of its own, about an hour
+	$(RUN)/python -m benchmarks.peers $(ARGS)
 
 clean: ## remove the environments and everything that was built
 	rm -rf $(VENV) .venvs build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*

@@ -34,21 +34,21 @@ def call_soon(loops: int) -> float:
         loop.close()
 
 
-async def _sleeps(loops: int) -> float:
+async def sleeps(loops: int) -> float:
     started = perf_counter()
     for _ in range(loops):
         await asyncio.sleep(0)
     return perf_counter() - started
 
 
-async def _tasks(loops: int) -> float:
+async def tasks(loops: int) -> float:
     started = perf_counter()
     for _ in range(loops):
         await asyncio.create_task(_nothing_async())
     return perf_counter() - started
 
 
-async def _echoes(loops: int) -> float:
+async def echoes(loops: int) -> float:
     server = await asyncio.start_server(_echo, "127.0.0.1", 0)
     async with server:
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
@@ -68,7 +68,7 @@ async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.close()
 
 
-async def _thread_hops(loops: int) -> float:
+async def thread_hops(loops: int) -> float:
     await asyncio.to_thread(_nothing)  # starts the worker
     started = perf_counter()
     for _ in range(loops):
@@ -100,10 +100,10 @@ def _in_a_loop(body: Callable[[int], Coroutine[None, None, float]]) -> TimeFunct
 
 WORKLOADS: dict[str, tuple[str, float | None, TimeFunction]] = {
     "call_soon": ("a call_soon chain, one step", 1.25, call_soon),
-    "sleep": ("await sleep(0), one step", 1.25, _in_a_loop(_sleeps)),
-    "create_task": ("await create_task() of an empty coroutine", None, _in_a_loop(_tasks)),
-    "echo": ("a streams echo, one round trip", None, _in_a_loop(_echoes)),
+    "sleep": ("await sleep(0), one step", 1.25, _in_a_loop(sleeps)),
+    "create_task": ("await create_task() of an empty coroutine", None, _in_a_loop(tasks)),
+    "echo": ("a streams echo, one round trip", None, _in_a_loop(echoes)),
     "submit": ("one job, submit().result()", 1.15, submit),
-    "to_thread": ("one job, await asyncio.to_thread()", 1.15, _in_a_loop(_thread_hops)),
+    "to_thread": ("one job, await asyncio.to_thread()", 1.15, _in_a_loop(thread_hops)),
 }
 """By name: what it is, how much dearer it may be when watched, and the function that does it."""

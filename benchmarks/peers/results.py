@@ -1,0 +1,42 @@
+"""The file that the tables are made from: what was measured, with which versions, when and on what."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+FILE = Path(__file__).parent / "results.json"
+
+Results = dict[str, Any]
+
+
+def read(file: Path = FILE) -> Results:
+    """What is there so far; parts that were measured at different times say so each."""
+    if not file.exists():
+        return {}
+    results: Results = json.loads(file.read_text(encoding="utf-8"))
+    return results
+
+
+def write(results: Results, file: Path = FILE) -> None:
+    """Whole or not at all: an interrupted run leaves a file that can be read."""
+    beside = file.with_suffix(".part")
+    beside.write_text(json.dumps(results, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(beside, file)
+
+
+def circumstances(python: str, versions: dict[str, str]) -> Results:
+    """When and on what a part was measured, without a word of where."""
+    return {
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "command": " ".join(["python -m benchmarks.peers", *sys.argv[1:]]),
+        "python": python,
+        "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "versions": versions,
+    }
