@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
@@ -30,11 +31,17 @@ def write(results: Results, file: Path = FILE) -> None:
     os.replace(beside, file)
 
 
+def _arguments(given: list[str]) -> str:
+    """As they were given, without the name of a file."""
+    words = " ".join(f'"{word}"' if " " in word else word for word in given)
+    return re.sub(r"--to[ =](\"[^\"]*\"|\S+) ?", "", words)
+
+
 def circumstances(python: str, versions: dict[str, str]) -> Results:
     """When and on what a part was measured, without a word of where."""
     return {
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "command": " ".join(["python -m benchmarks.peers", *sys.argv[1:]]),
+        "command": f"python -m benchmarks.peers {_arguments(sys.argv[1:])}".strip(),
         "python": python,
         "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),

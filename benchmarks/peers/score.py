@@ -46,12 +46,13 @@ def score(rows: Results) -> Score:
 
 @dataclass(frozen=True)
 class FigureOf:
-    """How a cost is named and written; ``more_is_better`` for rates."""
+    """How a cost is named and written; ``more_is_better`` for rates. A difference below ``least`` says nothing."""
 
     title: str
     short: str
     unit: str = "x"
     more_is_better: bool = False
+    least: float = 0.0
 
 
 FIGURES = {
@@ -61,8 +62,8 @@ FIGURES = {
     "echo": FigureOf("streams echo", "echo"),
     "to_thread": FigureOf("`to_thread` job", "one job"),
     "requests": FigureOf("requests/s", "requests/s", more_is_better=True),
-    "memory": FigureOf("memory after a million steps", "memory", " MB"),
-    "idle": FigureOf("idle CPU", "idle CPU", " %"),
+    "memory": FigureOf("memory after a million steps", "memory", " MB", least=0.5),
+    "idle": FigureOf("idle CPU", "idle CPU", " %", least=0.1),
 }
 COSTS = tuple(FIGURES)
 
@@ -73,6 +74,7 @@ def cost_of(costs: Results, tool: str, what: str) -> str:
     if value is None:
         return "n/a"
     figure = FIGURES[what]
-    sign = "" if figure.unit == "x" else "+" if value["median"] >= 0 else ""
+    median = round(value["median"], 2) + 0.0  # no minus before a zero
+    sign = "+" if figure.unit != "x" and median >= 0 else ""
     error = f" ±{value['error']:.2f}" if value["rounds"] > 1 else ""
-    return f"{sign}{value['median']:.2f}{error}{figure.unit}"
+    return f"{sign}{median:.2f}{error}{figure.unit}"

@@ -41,7 +41,7 @@ def look(
             for tool in tools if number % 2 == 0 else tools[::-1]:
                 result = one(tool, pythons[tool.name], SCENARIOS[name], loop, number)
                 if "reports" not in result:
-                    table[tool.name][name] = result
+                    table[tool.name].setdefault(name, result)
                     continue
                 reports = [Report(**each) for each in result["reports"]]
                 if name == IDLE:

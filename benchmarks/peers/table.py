@@ -201,7 +201,7 @@ def _cost(loop: str, results: Results) -> list[str]:
 
 
 def _circumstances(told: Results) -> str:
-    rounds = f", {told['rounds']} rounds" if "rounds" in told else ""
+    rounds = f", rounds: {told['rounds']}" if "rounds" in told else ""
     distributions = [package.partition("==")[0] for package in EVERYWHERE]
     base = ", ".join(f"{name} {told['versions'].get(name)}" for name in distributions)
     machine = f"Python {told['python']}, {told['kernel']}, {told['cores']} cores"
