@@ -17,7 +17,7 @@ from .scenarios.catalogue import SCENARIOS
 from .scenarios.scenario import Scenario
 from .tools import TOOLS, Tool
 
-_LONGEST = 30.0
+_LONGEST = 120.0
 TOLD = ROOT / ".venvs" / "peers-told"
 """What the tools said, word for word; for who wants to look a verdict up."""
 
