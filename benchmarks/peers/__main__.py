@@ -66,9 +66,13 @@ def _measure(options: argparse.Namespace) -> None:
 def _sight(options: argparse.Namespace, loop: str, pythons: dict[str, Path], told: Results, found: Results) -> None:
     rounds = 1 if options.quick else options.rounds
     part = found.setdefault("sight", {}).setdefault(loop, {"tools": {}})
+    before = part.get("circumstances")
 
     def keep(tools: dict[str, sight.Row], finished: int) -> None:
-        part["circumstances"] = {**told, "rounds": finished}
+        if before and (options.tool or options.scenario):
+            part["circumstances"] = {**before, "then": told["command"]}
+        else:
+            part["circumstances"] = {**told, "rounds": finished}
         for name, row in tools.items():
             part["tools"][name] = {**part["tools"].get(name, {}), **row}
         results.write(found, options.to)

@@ -76,6 +76,8 @@ def one(tool: Tool, python: Path, scenario: Scenario, loop: str, number: int) ->
         return {"not_run": "needs a newer Python"}
     if not told:
         return {"not_run": f"ended with {done.returncode} and without an answer"}
+    if told["failed"]:
+        return {"not_run": f"failed with {told['failed'].strip().splitlines()[-1].partition(':')[0]}"}
     return told
 
 

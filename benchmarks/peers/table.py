@@ -123,11 +123,7 @@ def _sight(loop: str, part: Results) -> list[str]:
         f"## What each sees, on {loop}",
         "",
         _circumstances(part["circumstances"]),
-        *(
-            [f"Left out, since they replace asyncio's own handles, which it does not use: {without}."]
-            if without
-            else []
-        ),
+        *([f"Left out, since it sees nothing without asyncio's own handles: {without}."] if without else []),
         "",
         *_table(head, summary),
         "",
@@ -205,7 +201,8 @@ def _circumstances(told: Results) -> str:
     distributions = [package.partition("==")[0] for package in EVERYWHERE]
     base = ", ".join(f"{name} {told['versions'].get(name)}" for name in distributions)
     machine = f"Python {told['python']}, {told['kernel']}, {told['cores']} cores"
-    return f"`{told['command']}`, {told['date']}, {machine}{rounds}; with {base}."
+    then = f", then `{told['then']}`" if "then" in told else ""
+    return f"`{told['command']}`{then}, {told['date']}, {machine}{rounds}; with {base}."
 
 
 def _bold(name: str) -> str:

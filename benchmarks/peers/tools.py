@@ -60,7 +60,8 @@ TOOLS: dict[str, Tool] = {
             how="`PYTHONASYNCIODEBUG=1`, `slow_callback_duration`",
             environment={"PYTHONASYNCIODEBUG": "1"},
         ),
-        Tool("aiodebug", "by_step.Aiodebug", ("aiodebug==2.3.0",), uvloop=False, how="slow callbacks and hang dumps"),
+        # On uvloop its hang dumps work, its slow callbacks do not.
+        Tool("aiodebug", "by_step.Aiodebug", ("aiodebug==2.3.0",), how="slow callbacks and hang dumps"),
         Tool("aiocop", "by_step.Aiocop", ("aiocop==1.2.1",), how="audit hook, slow tasks, CPU sampling"),
         Tool("blockbuster", "by_call.Blockbuster", ("blockbuster==1.5.29",), how="`activate()`; raises, no threshold"),
         Tool("pyleak", "by_heartbeat.Pyleak", ("pyleak==0.2.0",), how='`no_event_loop_blocking(action="log")`'),

@@ -100,10 +100,8 @@ async def nap_eagerly() -> None:
 
 
 async def start_eagerly() -> None:
-    loop = asyncio.get_running_loop()
-    loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined, unused-ignore]
-    await loop.create_task(nap_eagerly())
-    loop.set_task_factory(None)
+    # Not set as the loop's factory: with some versions uvloop and that one do not go together.
+    await asyncio.eager_task_factory(asyncio.get_running_loop(), nap_eagerly())  # type: ignore[attr-defined, unused-ignore]
 
 
 _numbers: list[int] = []
