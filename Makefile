@@ -13,7 +13,7 @@ DEMO := $(if $(wildcard $(DEV)),$(DEV),$(VENV)/.installed-examples)
 .DELETE_ON_ERROR:
 # Two pips must not write into one environment, and a checker's output stays in one piece.
 .NOTPARALLEL:
-.PHONY: help demo test lint test-all test-cpython bench clean
+.PHONY: help demo test lint test-all test-cpython bench peers clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ test-cpython: $(DEV) ## CPython's own tests of asyncio, with the watch installed
 
 bench: $(DEV) ## watched against unwatched, interleaved
 	$(RUN)/python -m benchmarks $(ARGS)
+
+peers: $(DEV) ## what loopwatch and its peers see and cost, each in an environment of its own, about an hour
+	$(RUN)/python -m benchmarks.peers $(ARGS)
 
 clean: ## remove the environments and everything that was built
 	rm -rf $(VENV) .venvs build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* loopwatch/observe/_steps_c.*.so

@@ -35,21 +35,21 @@ def call_soon(loops: int) -> float:
         loop.close()
 
 
-async def _sleeps(loops: int) -> float:
+async def sleeps(loops: int) -> float:
     started = perf_counter()
     for _ in range(loops):
         await asyncio.sleep(0)
     return perf_counter() - started
 
 
-async def _tasks(loops: int) -> float:
+async def tasks(loops: int) -> float:
     started = perf_counter()
     for _ in range(loops):
         await asyncio.create_task(_nothing_async())
     return perf_counter() - started
 
 
-async def _echoes(loops: int) -> float:
+async def echoes(loops: int) -> float:
     server = await asyncio.start_server(_echo, "127.0.0.1", 0)
     async with server:
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
@@ -69,7 +69,7 @@ async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.close()
 
 
-async def _thread_hops(loops: int) -> float:
+async def thread_hops(loops: int) -> float:
     await asyncio.to_thread(_nothing)  # starts the worker
     started = perf_counter()
     for _ in range(loops):
@@ -109,12 +109,12 @@ class Workload(NamedTuple):
 
 WORKLOADS: dict[str, Workload] = {
     "call_soon": Workload("a call_soon chain, one step", {"c": 0.97, "python": 1.20}, call_soon),
-    "sleep": Workload("await sleep(0), one step", {"c": 0.97, "python": 1.20}, _in_a_loop(_sleeps)),
+    "sleep": Workload("await sleep(0), one step", {"c": 0.97, "python": 1.20}, _in_a_loop(sleeps)),
     "create_task": Workload(
-        "await create_task() of an empty coroutine", {"c": 1.00, "python": 1.10}, _in_a_loop(_tasks)
+        "await create_task() of an empty coroutine", {"c": 1.00, "python": 1.10}, _in_a_loop(tasks)
     ),
-    "echo": Workload("a streams echo, one round trip", {"c": 1.00, "python": 1.05}, _in_a_loop(_echoes)),
+    "echo": Workload("a streams echo, one round trip", {"c": 1.00, "python": 1.05}, _in_a_loop(echoes)),
     "submit": Workload("one job, submit().result()", {"c": 1.15, "python": 1.15}, submit),
-    "to_thread": Workload("one job, await asyncio.to_thread()", {"c": 1.05, "python": 1.10}, _in_a_loop(_thread_hops)),
+    "to_thread": Workload("one job, await asyncio.to_thread()", {"c": 1.05, "python": 1.10}, _in_a_loop(thread_hops)),
 }
 """By name."""
