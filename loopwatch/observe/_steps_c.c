@@ -9,9 +9,9 @@
  * a stand-in for the context that raises it once more: so the message, the traceback, and what each version
  * of Python does with them are its own.
  *
- * Likewise a poll that does not wait, where `inner` is the method `select` of a genuine `EpollSelector`: mostly nothing is
- * ready, and then what its `epoll.poll` answers is all. What is ready, or raised, is given to the genuine function,
- * through a stand-in for the selector.
+ * Likewise a poll that does not wait, where `inner` is the method `select` of a genuine `EpollSelector`: mostly
+ * nothing is ready, and then what its `epoll.poll` answers is all. What is ready, or raised, is given to the genuine
+ * function, through a stand-in for the selector.
  *
  * Threads: a stopwatch is written by its loop's thread and read by others. With the interpreter lock that
  * needs no care; without it numbers are relaxed atomics, and objects are exchanged in critical sections.
@@ -30,7 +30,7 @@
 #endif
 
 #if PY_VERSION_HEX < 0x030D0000
-#define Py_BEGIN_CRITICAL_SECTION(object) {
+#define Py_BEGIN_CRITICAL_SECTION(object) { (void)(object);
 #define Py_END_CRITICAL_SECTION() }
 #endif
 
@@ -365,8 +365,8 @@ has_same(PyTypeObject *kind, PyTypeObject *base, const char *name)
     return same;
 }
 
-/* The class of stopwatches that was met last, and leaves their fields alone: a subclass may put properties in their
- * place. Asked for at each step, so it is remembered, at most so often that it cannot become a burden. */
+/* The first few classes of stopwatches that were met and leave the fields alone: a subclass may put properties in their
+ * place, and a stopwatch may change its class. Of any other class that is found out anew each time. */
 #define MOST_CLASSES 4
 
 typedef struct {
@@ -750,7 +750,8 @@ end_step(Run *self, PyObject *object, PyObject *handle)
             return -1;
         }
     }
-    if (now - load_seconds(&state->mark) <= self->quick && is_plain((PyObject *)self, &self->plain, object, self->module->fields_type)) {
+    if (now - load_seconds(&state->mark) <= self->quick
+        && is_plain((PyObject *)self, &self->plain, object, self->module->fields_type)) {
         add_one(&state->quick);
         store_seconds(&state->mark, now);
         /* So that the handle ends between the steps, and not within the next one. */
@@ -1276,7 +1277,8 @@ end_wait(Select *self, PyObject *object)
     if (isnan(now) && PyErr_Occurred()) {
         return -1;
     }
-    if (LOAD_POINTER(&self->state) == object && is_plain((PyObject *)self, &self->plain, object, self->module->fields_type)) {
+    if (LOAD_POINTER(&self->state) == object
+        && is_plain((PyObject *)self, &self->plain, object, self->module->fields_type)) {
         begin_turn(state, now);
         store_seconds(&state->idle, load_seconds(&state->idle) + now);
         store_seconds(&state->mark, now);
