@@ -21,12 +21,9 @@ from .explain.stall import explain_stall
 from .explain.verdicts import Verdicts
 from .facts import Congestion, Overrun
 from .model import Coverage, Snapshot
-from .observe.anyio_threads import AnyioHook
-from .observe.asyncio_loop import AsyncioHook, step_codes
 from .observe.callers import Callers
 from .observe.evidence import untold
-from .observe.executors import ExecutorHook
-from .observe.host import GcHook
+from .observe.hooks import Hooks
 from .observe.jobs import Job, faults
 from .observe.loop_state import Held, Outlets
 from .observe.pools import PoolWatch
@@ -146,18 +143,14 @@ class Watch:
         self._installed = False
         self._installs = 1
         self._exposition = Exposition(settings, lambda: self._numbers(offloads=False), IMPLEMENTATION)
-        self._loops = AsyncioHook(
-            settings.threshold, Outlets(self._alarm, self._held, self._faults, lambda state: None)
-        )
-        self._executors = ExecutorHook(self._alarm, self._faults, step_codes)
-        self._anyio = AnyioHook(self._executors)
-        self._collections = GcHook()
+        self._hooks = Hooks(settings.threshold, Outlets(self._alarm, self._held, self._faults, lambda state: None))
+        self._loops, self._executors = self._hooks.loops, self._hooks.executors
         self._pools = PoolWatch(self._executors, settings.executor_wait, self._on_backlog)
         self._sampler = Sampler(
             settings.threshold,
             self._loops,
             self._pools,
-            self._collections,
+            self._hooks.collections,
             self._alarm,
             self._held,
             self._on_overrun,
@@ -182,10 +175,7 @@ class Watch:
         try:
             self._start(self._sampler)
             self._untold = untold()
-            self._loops.install()
-            self._executors.install()
-            self._anyio.install()
-            self._collections.install()
+            self._hooks.install()
             self._installed = True
             self._exposition.register()
             self._delivery.reporters = self._make_reporters()  # last: what is refused leaves no file behind
@@ -211,10 +201,7 @@ class Watch:
 
     def _take_out(self) -> None:
         self._installed = False
-        self._collections.uninstall()
-        self._anyio.uninstall()  # first: its pools are no executors with attributes of their own
-        self._executors.uninstall()
-        self._loops.uninstall()
+        self._hooks.uninstall()
         self._exposition.close()
 
     def uninstall(self) -> None:
@@ -236,7 +223,7 @@ class Watch:
         atexit.unregister(self.uninstall)
         deadline = _compat.clocks.monotonic() + _PATIENCE
         self._sampler.stop(_PATIENCE / 2)
-        self._anyio.uninstall()  # once more: the sampler may have been about to put its hook in place
+        self._hooks.anyio.uninstall()  # once more: the sampler may have been about to put its hook in place
         self._sampler.tick()
         self._pools.close()
         self._drain(judge=True)
@@ -260,10 +247,7 @@ class Watch:
         self._begin_counting()
         self._alarm.after_fork()
         self._alarm.start = self._start_threads
-        self._loops.after_fork()
-        self._executors.after_fork()
-        self._collections.after_fork()
-        self._anyio.after_fork()
+        self._hooks.after_fork()
         self._sampler.after_fork()
         self._delivery.after_fork()
         self._exposition.after_fork()
@@ -283,7 +267,7 @@ class Watch:
 
     def _drain(self, judge: bool = False) -> None:
         with self._drain_lock:
-            self._anyio.refresh()
+            self._hooks.refresh()
             self._count(self._executors.ended())
             now = _compat.clocks.monotonic()
             self._callers.look(now)
@@ -362,7 +346,7 @@ class Watch:
             offloads=tuple(map(self._verdicts.of, self._recorder.tallies() if offloads else ())),
             sites=self._recorder.site_stats(),
             coverage=self._coverage(),
-            gc_pauses=gc_histograms(self._collections.counts, self._collections.sums),
+            gc_pauses=gc_histograms(self._hooks.collections.counts, self._hooks.collections.sums),
             events_dropped=self._totals.lost(states)
             + sum(each.dropped for each in (self._delivery, self._executors, faults)),
             sampler_seconds=self._sampler.seconds,
@@ -394,7 +378,7 @@ class Watch:
             partly=loops.partly,
             pools=self._executors.kinds,
             executors=dict(self._executors.foreign.met),
-            anyio=self._anyio.seen,
+            anyio=self._hooks.anyio.seen,
             modules=sys.modules,
             untold=self._untold,
         )

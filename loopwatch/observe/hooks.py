@@ -1,0 +1,44 @@
+"""All that is put into other people's code, as one: in, out, and through a fork in the order that each needs."""
+
+from __future__ import annotations
+
+from .anyio_threads import AnyioHook
+from .asyncio_loop import AsyncioHook, step_codes
+from .executors import ExecutorHook
+from .host import GcHook
+from .loop_state import Outlets
+
+
+class Hooks:
+    """The hooks of one watch. ``install`` and ``uninstall`` may be called from any thread, and again."""
+
+    def __init__(self, threshold: float, outlets: Outlets) -> None:
+        self.loops = AsyncioHook(threshold, outlets)
+        self.executors = ExecutorHook(outlets.alarm, outlets.faults, step_codes)
+        self.anyio = AnyioHook(self.executors)
+        self.collections = GcHook()
+
+    def install(self) -> None:
+        """Put all in place. Raises SelfCheckFailed where one does not take; ``uninstall`` is then for the caller."""
+        self.loops.install()
+        self.executors.install()
+        self.anyio.install()
+        self.collections.install()
+
+    def refresh(self) -> None:
+        """Put in place what could not be sooner: its library was imported meanwhile."""
+        self.anyio.refresh()
+
+    def uninstall(self) -> None:
+        """Give everything back as it was."""
+        self.collections.uninstall()
+        self.anyio.uninstall()  # before the executors: its pools are none with attributes of their own
+        self.executors.uninstall()
+        self.loops.uninstall()
+
+    def after_fork(self) -> None:
+        """In the child."""
+        self.loops.after_fork()
+        self.executors.after_fork()
+        self.collections.after_fork()
+        self.anyio.after_fork()
