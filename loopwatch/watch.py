@@ -32,6 +32,7 @@ from .observe.pools import PoolWatch
 from .observe.sampler import Alarm, Sampler
 from .observe.steps import IMPLEMENTATION
 from .observe.task_counts import task_counts
+from .observe.uvloop_loop import UvloopHook
 from .record.charges import Charges
 from .record.coverage import coverage
 from .record.delivery import Delivery
@@ -148,6 +149,7 @@ class Watch:
         self._loops = AsyncioHook(
             settings.threshold, Outlets(self._alarm, self._held, self._faults, lambda state: None)
         )
+        self._uvloops = UvloopHook(self._loops)
         self._executors = ExecutorHook(self._alarm, self._faults, step_codes)
         self._anyio = AnyioHook(self._executors)
         self._collections = GcHook()
@@ -188,6 +190,7 @@ class Watch:
             self._start_threads()
             self._untold = untold()
             self._loops.install()
+            self._uvloops.install()
             self._executors.install()
             self._anyio.install()
             self._collections.install()
@@ -214,6 +217,7 @@ class Watch:
         self._collections.uninstall()
         self._anyio.uninstall()  # first: its pools are no executors with attributes of their own
         self._executors.uninstall()
+        self._uvloops.uninstall()
         self._loops.uninstall()
         self._exposition.close()
 
@@ -258,6 +262,7 @@ class Watch:
         self._alarm.after_fork()
         self._alarm.start = self._start_threads
         self._loops.after_fork()
+        self._uvloops.after_fork()
         self._executors.after_fork()
         self._collections.after_fork()
         self._anyio.after_fork()
@@ -281,6 +286,7 @@ class Watch:
     def _drain(self, judge: bool = False) -> None:
         with self._drain_lock:
             self._anyio.refresh()
+            self._uvloops.refresh()
             jobs = self._executors.ended()
             self._count(jobs)
             now = _compat.clocks.monotonic()

@@ -59,6 +59,8 @@ class AsyncioHook:
         self.kinds = LoopKinds(outlets.clock)
         self.blind, self.partly = self.kinds.blind, self.kinds.partly
         self.on_retired: Callable[[LoopState], None] = lambda state: None
+        self.meets_too: Callable[[Any], bool] = lambda loop: False
+        """Asked of loops that are not asyncio's: whether another watches it."""
         self._running: dict[int, LoopState] = {}
         self._arrivals: dict[int, _Arrival] = {}
 
@@ -145,7 +147,8 @@ class AsyncioHook:
     def meet(self, loop: Any) -> None:
         """A loop of any make begins to run in this thread. Never raises."""
         try:
-            self.kinds.meet(loop)
+            if isinstance(loop, base_events.BaseEventLoop) or not self.meets_too(loop):
+                self.kinds.meet(loop)
         except Exception as error:
             self.outlets.faults.append(error)
 
@@ -268,7 +271,8 @@ class AsyncioHook:
     def _take_in(self, found: Found) -> None:
         loop = found.loop
         if not isinstance(loop, base_events.BaseEventLoop) and found.handle is None:
-            self.kinds.not_seen(loop, OWN_STEPS)
+            if not self.meets_too(loop):
+                self.kinds.not_seen(loop, OWN_STEPS)
             return
         state = self._make(loop)
         if state is None or hasattr(loop, "_loopwatch"):

@@ -47,6 +47,13 @@ class LoopClock(Stopwatch):
         "thread",
     )
 
+    tells_of_steps = True
+    """Whether each step is counted."""
+    wakes_sampler = True
+    """Whether the sampler is woken when the loop goes on after a poll."""
+    depth: int | None = None
+    """How many frames of its thread lie outside of the loop, where no frame of its own marks that."""
+
     def __init__(self, loop: Any) -> None:
         super().__init__()
         self.loop = weakref.ref(loop)
@@ -133,6 +140,15 @@ class LoopClock(Stopwatch):
             self._aside += now
             self.turn = now - self._turned
             self.mark = now - self._paused
+
+    # --- for the sampler ---
+
+    def refresh(self) -> None:
+        """See what goes on, where the loop's own thread does not write that down."""
+
+    def holds(self, mark: float) -> bool:
+        """Whether what began at ``mark`` still goes on."""
+        return self.mark == mark
 
     # --- its numbers, for any thread ---
 

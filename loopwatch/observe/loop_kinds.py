@@ -49,7 +49,11 @@ class LoopKinds:
 
     def not_seen(self, loop: Any, reason: str) -> None:
         """Nothing of such loops is seen."""
-        name = _name(loop)
+        self.kind_not_seen(type(loop), reason)
+
+    def kind_not_seen(self, kind: type, reason: str) -> None:
+        """Nothing of the loops of a type is seen."""
+        name = _named(kind)
         if name not in self.blind and len(self.blind) < _MOST:
             self.blind[name] = reason
             self._unsaid[name] = self._clock()
@@ -90,6 +94,11 @@ class LoopKinds:
             self.partly.setdefault(name, reason)
         return True
 
+    def seen_in_part(self, kind: type, reason: str) -> None:
+        """Loops of the type are seen, but not exactly."""
+        if len(self.partly) < _MOST:
+            self.partly.setdefault(_named(kind), reason)
+
     def all_are_seen(self, yes: bool) -> None:
         """Whether the steps of asyncio's own loops are still seen."""
         if yes:
@@ -107,4 +116,8 @@ class LoopKinds:
 
 
 def _name(loop: Any) -> str:
-    return f"{type(loop).__module__}.{type(loop).__qualname__}"
+    return _named(type(loop))
+
+
+def _named(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"

@@ -40,6 +40,8 @@ class Held(NamedTuple):
     """The thread's clocks when the loop began to run."""
     switches: int | None = None
     """How often the thread had given up the CPU by itself, at the end."""
+    within: float | None = None
+    """By how many seconds the duration may be wrong; None where the loop's thread read the clock itself."""
 
 
 class Outlets(NamedTuple):

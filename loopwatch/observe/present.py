@@ -14,14 +14,17 @@ from ..facts import HandleFacts, RawFrame
 from .asyncio_loop import step_codes
 from .handles import code_of, coroutine_of, describe, task_name
 from .loop_state import LoopState
-from .stacks import copy_stack
+from .seen_steps import UNSEEN
+from .stacks import copy_stack, copy_within
 
 
 def stack_of(state: LoopState) -> tuple[bool, tuple[RawFrame, ...] | None, str | None]:
     """Whether the thread is there; its stack from the step inward, None outside of a step; what is being imported."""
     with _compat.uncollected():
         frame = _compat.stacks().get(state.ident)
-        return (frame is not None, *copy_stack(frame, step_codes()))
+        outside = state.depth
+        copied = copy_stack(frame, step_codes()) if outside is None else copy_within(frame, outside)
+        return (frame is not None, *copied)
 
 
 def task_of(state: LoopState) -> tuple[str | None, str | None]:
@@ -40,7 +43,9 @@ def _name_of(coroutine: Any) -> str | None:
 
 
 def handle_of(state: LoopState) -> HandleFacts | None:
-    """What the step that runs was made from."""
+    """What the step that runs was made from; of a loop that does not tell of its steps it is not known yet."""
+    if not state.tells_of_steps:
+        return UNSEEN
     handle = state.handle
     return None if handle is None else describe(handle)
 

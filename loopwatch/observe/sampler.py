@@ -23,6 +23,7 @@ from .loop_state import EntryState, Held, LoopState
 from .observation import SAME, Look, Observation, end_of, load
 from .pools import PoolWatch
 from .present import handle_of, stack_of, task_of, waiting_of
+from .seen_steps import seen_steps
 from .steps import NEVER
 
 clocks = _compat.clocks
@@ -240,6 +241,7 @@ class Sampler:
         known = seen is not None
         if seen is None:
             seen = self._seen[state] = Observation(keep=len(self._seen) < _KEPT_OPEN)
+        state.refresh()
         mark, turn = state.mark, state.turn
         seen.follow(turn, state.away)
         if not state.running():
@@ -261,14 +263,14 @@ class Sampler:
         there, frames, importing = stack_of(state)
         late += self._kept_waiting(now, clocks.thread_cpu() or 0.0)
         task, coroutine = task_of(state)
-        if state.mark != mark:
+        if not state.holds(mark):
             return False
         if frames is None:
             seen.between = mark if there else seen.between
             return False
         activity = _compat.kernel_activity(state.native)
         reading = seen.read(state, self.clock)
-        if state.mark != mark:  # that was seen of what came after it
+        if not state.holds(mark):  # that was seen of what came after it
             activity, reading = None, None
         seen.add(Sample(now, mark, late, frames, task, coroutine, importing, activity), reading)
         return True
@@ -279,7 +281,8 @@ class Sampler:
         first = _TELL_FROM * self.threshold
         held = now - mark if now - mark >= self.threshold else 0.0
         # Where polls cannot be seen the beginning of a turn moves, which makes it no name for a tale.
-        many = 0.0 if type(state) is EntryState else now - seen.turn - state.held_in_turn - held
+        one = type(state) is EntryState or not state.tells_of_steps
+        many = 0.0 if one else now - seen.turn - state.held_in_turn - held
         for kind, age in (("step", held), ("turn", many)):
             if age < first or seen.last is None:
                 continue
@@ -291,7 +294,7 @@ class Sampler:
                 continue
             tale.put_off = False
             facts = handle_of(state) if kind == "step" else HandleFacts("many callbacks")
-            over = state.mark != mark if kind == "step" else abs(state.turn - seen.turn) > SAME
+            over = not state.holds(mark) if kind == "step" else abs(state.turn - seen.turn) > SAME
             if over or facts is None:
                 continue
             while tale.due <= age:
@@ -299,6 +302,8 @@ class Sampler:
             active = state.active(now) - age
             turn = now - seen.turn
             overrun = Held(state, kind, now - age, now, facts, waiting_of(state), 1, turn, (), None, active, state.base)
+            if not state.tells_of_steps:
+                overrun = overrun._replace(within=self.period)
             self.on_overrun(self._overrun(overrun, tale.id))
 
     def _collect(self, now: float) -> None:
@@ -321,22 +326,27 @@ class Sampler:
         seen = known or Observation()
         now = self.clock()
         looks = seen.looks_of(held)
+        samples = self._samples(held, looks)
+        kind, handle, steps = held.kind, held.handle, held.steps
+        if not state.tells_of_steps:
+            handle, steps = seen_steps(samples)
+            kind = "step" if steps == 1 else "turn"
         spent = load(held, seen.readings(held), known.read(state, self.clock) if known is not None else None)
         collected, collection = overlap(self.collector.pauses, held.started, held.ended)
         stood, _ = overlap(self.standstills, held.started, held.ended)
         return Overrun(
             id=told_as or seen.id_of(held),
-            kind="step" if held.kind == "step" else "turn",
+            kind="step" if kind == "step" else "turn",
             loop=state.name,
             thread=state.thread,
             started=held.started,
             ended=held.ended if told_as is None else None,
             seen=held.ended,
             started_at=clocks.wall() - (now - held.started),
-            handle=held.handle,
-            samples=self._samples(held, looks),
+            handle=handle,
+            samples=samples,
             delayed=held.delayed,
-            steps=held.steps,
+            steps=steps,
             turn_seconds=held.turn_seconds,
             contributors=held.contributors,
             cpu_seconds=spent.cpu,
@@ -349,6 +359,7 @@ class Sampler:
             threshold=self.threshold,
             between=held.kind == "step" and seen.between == held.started,
             wakes=spent.wakes,
+            within=held.within,
             traced=stood > 0 and _compat.traced_from_outside(),
         )
 
