@@ -16,7 +16,7 @@ from typing import Any
 
 from .. import _compat
 from ..facts import HandleFacts, Overrun, Sample
-from .alarm import NOTABLE, Alarm, Lateness
+from .alarm import NOTABLE, SHORTEST, Alarm, Lateness, paced
 from .asyncio_loop import AsyncioHook
 from .host import GcHook, Span, overlap
 from .loop_state import EntryState, Held, LoopState
@@ -27,7 +27,7 @@ from .seen_steps import seen_steps
 from .steps import NEVER
 
 clocks = _compat.clocks
-_SHORTEST, _LONGEST, _ASLEEP = 0.001, 0.25, 5.0
+_ASLEEP = 5.0
 _CHORES_EVERY = 0.25
 _KEPT_OPEN = 64
 """Of so many loops the files that tell of their threads stay open; of others they are opened for each reading."""
@@ -55,8 +55,8 @@ class Sampler:
         clock: Callable[[], float] = clocks.monotonic,
     ) -> None:
         self.threshold = threshold
-        self.period = _paced(threshold)
-        self.pool_period = _paced(pools.executor_wait)
+        self.period = paced(threshold)
+        self.pool_period = paced(pools.executor_wait)
         self.loops = loops
         self.pools = pools
         self.collector = collector
@@ -101,15 +101,19 @@ class Sampler:
 
     def _run(self) -> None:
         lateness = self._lateness = Lateness(self.standstills)
+        pause, calm = 0.0, False
         try:
             while not self._stopping:
-                pause = self._plan()
+                pause = pause if calm else self._plan()
+                resting, calm = calm or self.alarm.asleep, False
                 late = lateness.rest(self.alarm, pause)
                 began = lateness.until
-                if pause == _ASLEEP:
+                if resting:
                     self.alarm.asleep = False
                     if lateness.woken and late < NOTABLE:  # nothing can be old yet
                         self._get_up(began)
+                        continue
+                    if calm := late < NOTABLE and began < self._due + _ASLEEP and bool(self._guarded(self._still_calm)):
                         continue
                 self.tick(late)
                 self.seconds = clocks.thread_cpu() or 0.0
@@ -131,10 +135,25 @@ class Sampler:
         if not (self._woken or self._oldest) and self._guarded(self._calm):
             self.alarm.asleep = True
             if self._guarded(self._calm):
-                return _ASLEEP
+                return self._sleep()
             self.alarm.asleep = False  # someone became busy before the flag was up
         # Also after a look that took long others get their turn.
-        return max(_SHORTEST, min(self.period, self.pool_period) / 2, self._due - self.clock())
+        return max(SHORTEST, min(self.period, self.pool_period) / 2, self._due - self.clock())
+
+    def _sleep(self) -> float:
+        """How long to rest where nothing goes on: of some loops a glance must tell when that is over."""
+        wakes = all(state.wakes_sampler or not state.running() for state in list(self.loops.states.values()))
+        return _ASLEEP if wakes else min(self.threshold, _ASLEEP)
+
+    def _still_calm(self) -> bool:
+        """Glance at the loops that wake nobody, where there are any."""
+        quiet = [state for state in list(self.loops.states.values()) if not state.wakes_sampler]
+        for state in quiet:
+            state.glance()
+        self.alarm.asleep = True
+        calm = bool(quiet) and self._calm()
+        self.alarm.asleep = self.alarm.asleep and calm
+        return calm
 
     def _rest(self) -> float:
         """How long it may be from one look to the next."""
@@ -188,7 +207,7 @@ class Sampler:
         self._oldest = 0.0
         for state in states:  # first of all, while what is seen is fresh
             age = self._guarded(self._look, state, now, late)
-            if age is None and self._guarded(_is_gone, state):
+            if age is None and self._guarded(state.is_gone):
                 gone.append(state)
             self._oldest = max(self._oldest, age or 0.0)
         self._guarded(self._collect, now)
@@ -229,8 +248,7 @@ class Sampler:
         since = self.clock() - 2 * self.period
         # Where polls cannot be seen, nothing would wake us: such a loop is never calm while it runs.
         calm = not self.held and all(
-            (state.mark == NEVER and state.last_seen() <= since and (type(state) is LoopState or state.polls_seen))
-            or not state.running()
+            (state.at_rest(since) and (type(state) is LoopState or state.polls_seen)) or not state.running()
             for state in list(self.loops.states.values())
         )
         return calm and not self.pools.busy()
@@ -281,8 +299,11 @@ class Sampler:
         first = _TELL_FROM * self.threshold
         held = now - mark if now - mark >= self.threshold else 0.0
         # Where polls cannot be seen the beginning of a turn moves, which makes it no name for a tale.
-        one = type(state) is EntryState or not state.tells_of_steps
-        many = 0.0 if one else now - seen.turn - state.held_in_turn - held
+        many = (
+            0.0
+            if type(state) is EntryState or not state.tells_of_steps
+            else now - seen.turn - state.held_in_turn - held
+        )
         for kind, age in (("step", held), ("turn", many)):
             if age < first or seen.last is None:
                 continue
@@ -302,8 +323,7 @@ class Sampler:
             active = state.active(now) - age
             turn = now - seen.turn
             overrun = Held(state, kind, now - age, now, facts, waiting_of(state), 1, turn, (), None, active, state.base)
-            if not state.tells_of_steps:
-                overrun = overrun._replace(within=self.period)
+            overrun = overrun._replace(within=None if state.tells_of_steps else self.period)
             self.on_overrun(self._overrun(overrun, tale.id))
 
     def _collect(self, now: float) -> None:
@@ -327,10 +347,8 @@ class Sampler:
         now = self.clock()
         looks = seen.looks_of(held)
         samples = self._samples(held, looks)
-        kind, handle, steps = held.kind, held.handle, held.steps
-        if not state.tells_of_steps:
-            handle, steps = seen_steps(samples)
-            kind = "step" if steps == 1 else "turn"
+        handle, steps = (held.handle, held.steps) if state.tells_of_steps else seen_steps(samples)
+        kind = held.kind if state.tells_of_steps or steps == 1 else "turn"
         spent = load(held, seen.readings(held), known.read(state, self.clock) if known is not None else None)
         collected, collection = overlap(self.collector.pauses, held.started, held.ended)
         stood, _ = overlap(self.standstills, held.started, held.ended)
@@ -377,16 +395,6 @@ class Sampler:
         mark = state.mark
         age = 0.0 if mark == NEVER else now - mark
         return age if age >= self.threshold and state.running() else 0.0
-
-
-def _paced(bound: float) -> float:
-    """A quarter of what is to be noticed, within reason."""
-    return min(_LONGEST, max(_SHORTEST, bound / 4))
-
-
-def _is_gone(state: LoopState) -> bool:
-    loop = state.loop()
-    return loop is None or bool(loop.is_closed())
 
 
 __all__ = ["Alarm", "Sampler"]

@@ -29,6 +29,8 @@ _TOGETHER = 0.0005
 """Readings that took longer than this many seconds do not belong together."""
 _LEAST_USUAL = 0.0001
 _LEARN = 0.1
+_LITTLE = 0.002
+"""A loop that worked no longer than this many seconds since the last look is as good as idle."""
 
 
 class UvloopState(LoopState):
@@ -102,6 +104,12 @@ class UvloopState(LoopState):
 
     def refresh(self) -> None:
         """See what has happened since the last look, and write down what held the loop too long and is over."""
+        self._worked = 0.0
+        self.glance()
+
+    def glance(self) -> None:
+        if self.mark == NEVER and self._waits_still():
+            return
         with self._gate:
             count = self._read() if self.ran < 0 else None
             if count is not None:
@@ -115,12 +123,27 @@ class UvloopState(LoopState):
             same = count is not None and not count.polling and count.turns == last.turns and count.idle == last.idle
             return same and self.mark == mark
 
-    def quiet(self, busy: float) -> bool:
-        """Look, and say whether the loop waits and has worked no more than ``busy`` seconds since the last look."""
-        before = self._last
-        self.refresh()
+    def at_rest(self, since: float) -> bool:
+        """Whether it waits and has done next to nothing since the last look, however often it turned."""
+        return self.mark == NEVER and self._worked <= _LITTLE
+
+    def _waits_still(self) -> bool:
+        """Whether it is in the same poll as before: asked most often, so by as few calls as will do."""
         last = self._last
-        return last is before or (last.polling and last.at - before.at - (last.idle - before.idle) <= busy)
+        with self._gate:
+            if (
+                self.ran >= 0
+                or self._pointer is None
+                or not last.polling
+                or self._libuv.turns(self._pointer) != last.turns
+            ):
+                return False
+            at, idle = self.outlets.clock(), self._libuv.idle(self._pointer)
+            if abs(at - last.at - (idle - last.idle)) > _TOGETHER:
+                return False
+            self.idle = idle + self._behind
+            self._last = Count(at, idle, last.turns, True)
+            return True
 
     def _read(self) -> Count | None:
         """The counters now; None where the loop is closed. With the gate held."""
@@ -150,6 +173,7 @@ class UvloopState(LoopState):
             self._behind += forgotten
             worked = most
         self.idle = now.idle + self._behind
+        self._worked += max(0.0, worked)
         if polls == 0:
             if waited and not now.polling:
                 self._begin_stretch(now.at - max(0.0, worked), 0.0)
