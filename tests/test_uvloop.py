@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -29,6 +30,9 @@ def watch(events: RecordingReporter) -> Iterator[loopwatch.Watch]:
 
 def block() -> None:
     time.sleep(HELD)  # held: block
+
+
+METHODS = ("connection_made", "data_received", "eof_received", "connection_lost")
 
 
 class Blocking(asyncio.Protocol):
@@ -142,10 +146,7 @@ WAYS: dict[str, Callable[[], Any]] = {
     "reader": in_a_reader,
     "signal": in_a_signal_handler,
     "subprocess": in_a_subprocess_callback,
-    **{
-        name: lambda name=name: in_a_protocol(name)
-        for name in ("connection_made", "data_received", "eof_received", "connection_lost")
-    },
+    **{name: partial(in_a_protocol, name) for name in METHODS},
 }
 
 

@@ -51,10 +51,7 @@ class _Metrics(ctypes.Structure):
 
 
 class Libuv:
-    """The libuv that one uvloop runs on. ``pointer`` is what ``pointer_of`` gave; the loop must not be closed yet.
-
-    The address is handed over as a number, so that a None in its place is refused before anything is called.
-    """
+    """The libuv that one uvloop runs on. ``pointer`` is what ``pointer_of`` gave; the loop must not be closed yet."""
 
     def __init__(self, extension: Any) -> None:
         """:raises Unsuitable: it does not export what is needed, or is of a version that is not known."""
@@ -89,12 +86,12 @@ class Libuv:
         if self._configure(pointer, _METRICS_IDLE_TIME) != 0:
             raise Unsuitable("its libuv cannot count idle time")
 
-    def idle(self, pointer: int | None) -> float:
+    def idle(self, pointer: int) -> float:
         """Seconds that the loop has waited in its poll so far, with the poll that is under way. From any thread."""
         seconds: float = self._idle(pointer) * _NANO
         return seconds
 
-    def turns(self, pointer: int | None) -> int:
+    def turns(self, pointer: int) -> int:
         """How many polls it has begun so far. From any thread."""
         metrics = getattr(self._metrics, "kept", None)
         if metrics is None:

@@ -141,8 +141,8 @@ class UvloopHook:
         if state is not None and state.ran < 0:
             return True
         here = asyncio._get_running_loop() is loop
-        if here or not loop.is_running():  # in its own thread: in a step of it, or as it begins
-            self._begin(loop, _depth_of_step(loop))
+        if here:  # in a step of it
+            self._begin(loop, _depth_of_step(loop), told_of_end=False)
         loop.call_soon_threadsafe(self._arrive, loop)
         return True
 
@@ -158,13 +158,13 @@ class UvloopHook:
             caller = sys._getframe().f_back
             state = self._known(loop)
             if state is None or state.ran >= 0:
-                self._begin(loop, depth_of(caller))
+                self._begin(loop, depth_of(caller), told_of_end=False)
             else:
                 state.depth = depth_of(caller)
         except Exception as error:
             self._loops.outlets.faults.append(error)
 
-    def _begin(self, loop: Any, depth: int) -> UvloopState:
+    def _begin(self, loop: Any, depth: int, told_of_end: bool) -> UvloopState:
         """On the loop's own thread."""
         assert self._libuv is not None
         state = self._known(loop)
@@ -176,7 +176,7 @@ class UvloopHook:
         native, name = native_id(ident), state.thread
         if ident != state.ident or native != state.native:
             name = thread_name(ident)
-        state.depth = depth
+        state.depth, state.told_of_end = depth, told_of_end
         state.begin(self._loops.outlets.clock(), ident, name, native)
         if self._loops.outlets.alarm.asleep:
             self._loops.outlets.alarm.wake()
@@ -189,7 +189,7 @@ class UvloopHook:
         try:
             if loop.is_running() or loop.is_closed():  # it will refuse
                 return None
-            return self._begin(loop, depth_of(frame))
+            return self._begin(loop, depth_of(frame), told_of_end=True)
         except Exception as error:
             self._loops.outlets.faults.append(error)
             return None

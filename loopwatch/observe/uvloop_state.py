@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from ctypes import ArgumentError
 from typing import Any
 
 from ..metrics import TURN_BOUNDS
@@ -40,7 +39,18 @@ class UvloopState(LoopState):
     of its thread's stack lie outside of the loop.
     """
 
-    __slots__ = ("_behind", "_earlier", "_gate", "_last", "_libuv", "_pointer", "_usual", "depth", "within")
+    __slots__ = (
+        "_behind",
+        "_earlier",
+        "_gate",
+        "_last",
+        "_libuv",
+        "_pointer",
+        "_usual",
+        "depth",
+        "told_of_end",
+        "within",
+    )
 
     tells_of_steps = wakes_sampler = False
 
@@ -48,11 +58,13 @@ class UvloopState(LoopState):
         super().__init__(loop, threshold, outlets)
         self.depth = 0
         self.within = 0.0
+        self.told_of_end = True
+        """Whether the end of its present run will be told."""
         self.polls_seen = True
         self._libuv = libuv
         self._pointer: int | None = libuv.pointer_of(loop)
-        # Held while the counters are read and while the loop is closed. Reentrant: what the collector ends meanwhile
-        # may close it in the same thread.
+        # Held while the counters are read, and while a run ends and a loop is about to be closed: so what is read is
+        # there. A loop that runs refuses to be closed, also in this very thread, by what the collector ends.
         self._gate = threading.RLock()
         libuv.configure(self._pointer)
         self._last = Count(outlets.clock(), libuv.idle(self._pointer), libuv.turns(self._pointer), False)
@@ -90,10 +102,10 @@ class UvloopState(LoopState):
     def let_go(self) -> int | None:
         """The loop is about to be closed: from here on its counters are not touched. Returns what ``keep`` needs."""
         with self._gate:
-            if self._pointer is not None and self.ran >= 0:
-                pointer, self._pointer = self._pointer, None
-                return pointer
-            return None
+            if not self.running():
+                self._end_unsaid()
+            pointer, self._pointer = self._pointer, None
+            return pointer
 
     def keep(self, pointer: int) -> None:
         """It was not closed after all."""
@@ -105,7 +117,15 @@ class UvloopState(LoopState):
     def refresh(self) -> None:
         """See what has happened since the last look, and write down what held the loop too long and is over."""
         self._worked = 0.0
+        if not self.told_of_end and not self.running():
+            with self._gate:
+                self._end_unsaid()
         self.glance()
+
+    def _end_unsaid(self) -> None:
+        """Its run is over, and nobody was told: it had begun before our methods were in place."""
+        if self.ran < 0:
+            self.end(self.outlets.clock())
 
     def glance(self) -> None:
         if self.mark == NEVER and self._waits_still():
@@ -118,7 +138,7 @@ class UvloopState(LoopState):
     def holds(self, mark: float) -> bool:
         """Whether the stretch that began at ``mark`` still goes on."""
         with self._gate:
-            count = self._read()
+            count = self._read() if self.ran < 0 else None
             last = self._last
             same = count is not None and not count.polling and count.turns == last.turns and count.idle == last.idle
             return same and self.mark == mark
@@ -129,37 +149,34 @@ class UvloopState(LoopState):
 
     def _waits_still(self) -> bool:
         """Whether it is in the same poll as before: asked most often, so by as few calls as will do."""
-        last = self._last
         with self._gate:
-            if (
-                self.ran >= 0
-                or self._pointer is None
-                or not last.polling
-                or self._libuv.turns(self._pointer) != last.turns
-            ):
+            last, pointer = self._last, self._open()
+            if pointer is None or self.ran >= 0 or not last.polling or self._libuv.turns(pointer) != last.turns:
                 return False
-            at, idle = self.outlets.clock(), self._libuv.idle(self._pointer)
+            at, idle = self.outlets.clock(), self._libuv.idle(pointer)
             if abs(at - last.at - (idle - last.idle)) > _TOGETHER:
                 return False
             self.idle = idle + self._behind
             self._last = Count(at, idle, last.turns, True)
             return True
 
+    def _open(self) -> int | None:
+        """Where the loop's counters are; None once it is closed. With the gate held, and for as long as it is."""
+        loop = self.loop()
+        return None if loop is None or loop.is_closed() else self._pointer
+
     def _read(self) -> Count | None:
         """The counters now; None where the loop is closed. With the gate held."""
-        loop, clock = self.loop(), self.outlets.clock
-        if loop is None or self._pointer is None or loop.is_closed():
+        pointer, clock, libuv = self._open(), self.outlets.clock, self._libuv
+        if pointer is None:
             return None
-        try:
-            for _ in range(_TRIES):
-                began = clock()
-                turns, first = self._libuv.turns(self._pointer), self._libuv.idle(self._pointer)
-                at = clock()
-                idle = self._libuv.idle(self._pointer)
-                if at - began < _TOGETHER and self._libuv.turns(self._pointer) == turns:
-                    break
-        except ArgumentError:  # closed meanwhile, in this very thread
-            return None
+        for _ in range(_TRIES):
+            began = clock()
+            turns, first = libuv.turns(pointer), libuv.idle(pointer)
+            at = clock()
+            idle = libuv.idle(pointer)
+            if at - began < _TOGETHER and libuv.turns(pointer) == turns:
+                break
         return Count(at, idle, turns, idle > first)
 
     def _advance(self, now: Count) -> None:
