@@ -189,8 +189,8 @@ class Watch:
         try:
             self._start_threads()
             self._untold = untold()
+            self._uvloops.install()  # first: it is asked of the loops that run already
             self._loops.install()
-            self._uvloops.install()
             self._executors.install()
             self._anyio.install()
             self._collections.install()

@@ -251,6 +251,7 @@ def test_a_watch_may_be_installed_in_a_running_loop(events: RecordingReporter) -
             await asyncio.sleep(WARM)
             second = longest(events)
             assert list(watch._faults) == []
+            assert [each.seen for each in watch.snapshot().coverage if "uvloop" in each.subject] == ["partial"]
         for stall in (first, second):
             assert stall.culprit is not None and stall.culprit.line == line("block", __file__)
             assert abs(stall.duration - HELD) <= stall.evidence["within_seconds"] + 0.05
