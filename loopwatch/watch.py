@@ -25,6 +25,7 @@ from .observe.asyncio_loop import AsyncioHook, step_codes
 from .observe.callers import Callers
 from .observe.evidence import untold
 from .observe.executors import ExecutorHook
+from .observe.foreign_loops import ForeignLoops
 from .observe.host import GcHook
 from .observe.jobs import Job, faults
 from .observe.loop_state import Held, Outlets
@@ -32,7 +33,6 @@ from .observe.pools import PoolWatch
 from .observe.sampler import Alarm, Sampler
 from .observe.steps import IMPLEMENTATION
 from .observe.task_counts import task_counts
-from .observe.uvloop_loop import UvloopHook
 from .record.charges import Charges
 from .record.coverage import coverage
 from .record.delivery import Delivery
@@ -149,7 +149,7 @@ class Watch:
         self._loops = AsyncioHook(
             settings.threshold, Outlets(self._alarm, self._held, self._faults, lambda state: None)
         )
-        self._uvloops = UvloopHook(self._loops)
+        self._foreign_loops = ForeignLoops(self._loops)
         self._executors = ExecutorHook(self._alarm, self._faults, step_codes)
         self._anyio = AnyioHook(self._executors)
         self._collections = GcHook()
@@ -189,7 +189,7 @@ class Watch:
         try:
             self._start_threads()
             self._untold = untold()
-            self._uvloops.install()  # first: it is asked of the loops that run already
+            self._foreign_loops.install()  # first: it is asked of the loops that run already
             self._loops.install()
             self._executors.install()
             self._anyio.install()
@@ -217,7 +217,7 @@ class Watch:
         self._collections.uninstall()
         self._anyio.uninstall()  # first: its pools are no executors with attributes of their own
         self._executors.uninstall()
-        self._uvloops.uninstall()
+        self._foreign_loops.uninstall()
         self._loops.uninstall()
         self._exposition.close()
 
@@ -262,7 +262,7 @@ class Watch:
         self._alarm.after_fork()
         self._alarm.start = self._start_threads
         self._loops.after_fork()
-        self._uvloops.after_fork()
+        self._foreign_loops.after_fork()
         self._executors.after_fork()
         self._collections.after_fork()
         self._anyio.after_fork()
@@ -286,7 +286,7 @@ class Watch:
     def _drain(self, judge: bool = False) -> None:
         with self._drain_lock:
             self._anyio.refresh()
-            self._uvloops.refresh()
+            self._foreign_loops.refresh()
             jobs = self._executors.ended()
             self._count(jobs)
             now = _compat.clocks.monotonic()

@@ -37,6 +37,7 @@ class LoopKinds:
         """Types whose loops cannot carry a stopwatch."""
         self._clock = clock
         self._ticking: WeakSet[type] = WeakSet()
+        self._heard: WeakSet[type] = WeakSet()
         self._unsaid: dict[str, float] = {}
 
     def meet(self, loop: Any) -> None:
@@ -44,7 +45,7 @@ class LoopKinds:
         kind = type(loop)
         if issubclass(kind, BaseEventLoop) or not issubclass(kind, asyncio.AbstractEventLoop):
             return
-        if kind not in self._ticking:
+        if kind not in self._ticking and kind not in self._heard:
             self.not_seen(loop, OWN_STEPS)
 
     def not_seen(self, loop: Any, reason: str) -> None:
@@ -98,6 +99,14 @@ class LoopKinds:
         """Loops of the type are seen, but not exactly."""
         if len(self.partly) < _MOST:
             self.partly.setdefault(_named(kind), reason)
+
+    def heard(self, kind: type, reason: str) -> None:
+        """Of loops that were not seen something is heard."""
+        name = _named(kind)
+        self.blind.pop(name, None)
+        self._unsaid.pop(name, None)
+        self._heard.add(kind)
+        self.seen_in_part(kind, reason)
 
     def all_are_seen(self, yes: bool) -> None:
         """Whether the steps of asyncio's own loops are still seen."""

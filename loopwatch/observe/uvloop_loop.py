@@ -73,7 +73,6 @@ class UvloopHook:
         self._proof: Any = None
         """The loop of our own with which it is proven that the counters tell the truth."""
         self._patched: Any = None
-        loops.meets_too = self.meet
 
     # --- in and out ---
 
