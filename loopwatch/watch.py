@@ -21,11 +21,11 @@ from .explain.stall import explain_stall
 from .facts import Congestion, Overrun
 from .model import Coverage, Snapshot
 from .observe.anyio_threads import AnyioHook
-from .observe.asyncio_loop import AsyncioHook, step_codes
+from .observe.asyncio_loop import AsyncioHook
 from .observe.callers import Callers
 from .observe.evidence import untold
 from .observe.executors import ExecutorHook
-from .observe.foreign_loops import ForeignLoops
+from .observe.foreign_loops import ForeignLoops, step_codes
 from .observe.host import GcHook
 from .observe.jobs import Job, faults
 from .observe.loop_state import Held, Outlets

@@ -11,6 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -321,6 +322,23 @@ def test_the_coverage_says_how_it_is_seen(watch: loopwatch.Watch) -> None:
     (entry,) = [each for each in watch.snapshot().coverage if "uvloop" in each.subject]
     assert (entry.subject, entry.seen) == ("loops of uvloop.Loop", "partial")
     assert "libuv's counters" in entry.detail
+
+
+def work() -> None:
+    time.sleep(0.15)
+
+
+@pytest.mark.realtime
+def test_the_origin_of_a_job_ends_where_its_step_begins(watch: loopwatch.Watch, events: RecordingReporter) -> None:
+    """``gather()`` runs ``to_thread()`` as a task of its own: whoever runs the loop has handed nothing over."""
+
+    async def burst() -> None:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+        await asyncio.gather(*(asyncio.to_thread(work) for _ in range(6)))
+
+    uvloop.run(burst())
+    until(lambda: watch.flush(10) and events.backlogs)
+    assert {each.submitters[0].site for each in events.backlogs} == {f"{__name__}.work:{work.__code__.co_firstlineno}"}
 
 
 IMPORTED_LATER = """

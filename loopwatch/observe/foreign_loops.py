@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from types import CodeType
 from typing import Any
 
+from . import asyncio_loop
 from .asyncio_loop import AsyncioHook
 from .pulse import PulseHook
-from .uvloop_loop import UvloopHook
+from .uvloop_loop import RUN_CODE, UvloopHook
+
+
+def step_codes() -> tuple[CodeType, ...]:
+    """The code objects that mark, in a stack, where a step begins, on loops of any make."""
+    return (*asyncio_loop.step_codes(), RUN_CODE)
 
 
 class ForeignLoops:

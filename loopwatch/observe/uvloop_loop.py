@@ -13,7 +13,7 @@ import gc
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 from .asyncio_loop import AsyncioHook
@@ -240,6 +240,9 @@ def _make_close(previous: Any) -> Any:
 
     return close
 
+
+RUN_CODE: CodeType = next(each for each in _make_run_forever.__code__.co_consts if type(each) is CodeType)
+"""The code of ours that a loop runs in: what the loop calls lies within it."""
 
 _RUN = _Method("run_forever", _make_run_forever)
 _CLOSE = _Method("close", _make_close)

@@ -16,6 +16,7 @@ import threading
 from bisect import bisect_left
 from typing import Any
 
+from .. import _compat
 from ..metrics import TURN_BOUNDS
 from .libuv import Count, Libuv
 from .loop_clock import so_far
@@ -243,7 +244,11 @@ class UvloopState(LoopState):
         self._usual += _LEARN * (min(spent, 2 * self._usual + _LEAST_USUAL) - self._usual)
 
     def _stall(self, began: float, ended: float, active: float, within: float) -> None:
-        held = Held(self, "step", began, ended, UNSEEN, 0, 1, ended - began, (), None, active, self.base, None, within)
+        cpu = switches = None
+        if threading.get_ident() == self.ident:  # as its run ends; the thread may be gone when this is told
+            cpu, switches = _compat.clocks.thread_cpu(), _compat.voluntary_switches()
+        spent = ended - began
+        held = Held(self, "step", began, ended, UNSEEN, 0, 1, spent, (), cpu, active, self.base, switches, within)
         if len(self.outlets.held) == self.outlets.held.maxlen != 0:
             self.lost += 1
         self.outlets.held.append(held)
