@@ -106,6 +106,8 @@ class Overrun:
     """What the loop may be held at most."""
     between: bool = False
     """It was seen between two steps: the loop's own work, and that of what it calls around them."""
+    within: float | None = None
+    """By how many seconds the duration may be wrong; None where it was measured on the loop's own thread."""
     traced: bool = False
     """The process was held by a debugger from outside (ptrace)."""
 

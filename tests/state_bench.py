@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from loopwatch.observe.loop_state import EntryState, Held, LoopState, Outlets
+from loopwatch.observe.entry_state import EntryState
+from loopwatch.observe.loop_state import Held, LoopState, Outlets
 from loopwatch.observe.steps import make_run
 from loopwatch.testing import FakeClock
 from tests.made_alarm import Alarm

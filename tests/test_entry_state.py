@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from loopwatch.observe.loop_state import EntryState
+from loopwatch.observe.entry_state import EntryState
 from loopwatch.observe.steps import NEVER
 from tests.bench import about
 from tests.state_bench import bench

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from loopwatch.observe.loop_state import EntryState, LoopState
+from loopwatch.observe.entry_state import EntryState
+from loopwatch.observe.loop_state import LoopState
 from loopwatch.testing import FakeClock
 from tests.bench import (
     LONG,

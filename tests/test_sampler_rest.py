@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from loopwatch import _compat
-from loopwatch.observe.loop_state import EntryState
+from loopwatch.observe.entry_state import EntryState
 from loopwatch.observe.steps import NEVER
 from tests.stage import PACE, THRESHOLD, Stage, on_stage
 

@@ -41,6 +41,7 @@ class State:
     name: str = "main"
     quick: int = 0
     quick_turns: int = 0
+    tells_of_steps: bool = True
     idle: float = 0.0
     ran: float = 0.0
     run_started: float = inf

@@ -108,6 +108,9 @@ def _numbers(overrun: Overrun, looks: Sequence[Look]) -> dict[str, Any]:
         found["cpu_share"] = round(min(1.0, overrun.cpu_seconds / max(overrun.duration, 1e-9)), 4)
     if overrun.queued_seconds is not None:
         found["queued_seconds"] = round(overrun.queued_seconds, 6)
+    if overrun.within is not None:
+        found["exact"] = False
+        found["within_seconds"] = round(overrun.within, 6)
     starved = _starved(overrun, looks)
     if starved > 0:
         found["interpreter_seconds"] = round(starved, 6)

@@ -15,10 +15,16 @@ clocks = _compat.clocks
 NOTABLE = 0.02
 """Seconds of lateness below which nothing is asked: a switch of threads takes some milliseconds anyway."""
 
+SHORTEST, _LONGEST = 0.001, 0.25
 _SHORTEST_SWITCH = 0.001
 _NOTE_EVERY = 0.25
 _RETRY = 1.0
 """Seconds until the threads are started again, where none could be had."""
+
+
+def paced(bound: float) -> float:
+    """How often to look for what is to be noticed: a quarter of it, within reason."""
+    return min(_LONGEST, max(SHORTEST, bound / 4))
 
 
 class Alarm:

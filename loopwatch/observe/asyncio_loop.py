@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 from ..errors import SelfCheckFailed
 from .class_patches import DISCARD, patches
+from .entry_state import EntryState
 from .guard import theirs
 from .loop_kinds import OWN_STEPS, LoopKinds
-from .loop_state import EntryState, LoopState, Outlets
+from .loop_state import LoopState, Outlets
 from .polls import Tap, replaced, selector_of, turns_plainly
 from .running_loops import Found, handles_under_way, is_in, native_id, running_loops, thread_name
 from .steps import QUICK, Stopwatch
@@ -60,6 +61,8 @@ class AsyncioHook:
         self.kinds = LoopKinds(outlets.clock)
         self.blind, self.partly = self.kinds.blind, self.kinds.partly
         self.on_retired: Callable[[LoopState], None] = lambda state: None
+        self.meets_too: Callable[[Any], bool] = lambda loop: False
+        """Asked of loops that are not asyncio's: whether another watches it."""
         self._running: dict[int, LoopState] = {}
         self._arrivals: dict[int, _Arrival] = {}
 
@@ -157,7 +160,8 @@ class AsyncioHook:
     def meet(self, loop: Any) -> None:
         """A loop of any make begins to run in this thread. Never raises."""
         try:
-            self.kinds.meet(loop)
+            if isinstance(loop, base_events.BaseEventLoop) or not self.meets_too(loop):
+                self.kinds.meet(loop)
         except Exception as error:
             if theirs(error):
                 raise
@@ -284,7 +288,8 @@ class AsyncioHook:
     def _take_in(self, found: Found) -> None:
         loop = found.loop
         if not isinstance(loop, base_events.BaseEventLoop) and found.handle is None:
-            self.kinds.not_seen(loop, OWN_STEPS)
+            if not self.meets_too(loop):
+                self.kinds.not_seen(loop, OWN_STEPS)
             return
         state = self._make(loop)
         if state is None or hasattr(loop, "_loopwatch"):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from .anyio_threads import AnyioHook
-from .asyncio_loop import AsyncioHook, step_codes
+from .asyncio_loop import AsyncioHook
 from .executors import ExecutorHook
+from .foreign_loops import ForeignLoops, step_codes
 from .host import GcHook
 from .loop_state import Outlets
 
@@ -14,12 +15,14 @@ class Hooks:
 
     def __init__(self, threshold: float, outlets: Outlets) -> None:
         self.loops = AsyncioHook(threshold, outlets)
+        self.foreign_loops = ForeignLoops(self.loops)
         self.executors = ExecutorHook(outlets.alarm, outlets.faults, step_codes)
         self.anyio = AnyioHook(self.executors)
         self.collections = GcHook()
 
     def install(self) -> None:
         """Put all in place. Raises SelfCheckFailed where one does not take; ``uninstall`` is then for the caller."""
+        self.foreign_loops.install()  # before: it is asked of the loops that run already
         self.loops.install()
         self.executors.install()
         self.anyio.install()
@@ -28,17 +31,20 @@ class Hooks:
     def refresh(self) -> None:
         """Put in place what could not be sooner: its library was imported meanwhile."""
         self.anyio.refresh()
+        self.foreign_loops.refresh()
 
     def uninstall(self) -> None:
         """Give everything back as it was."""
         self.collections.uninstall()
         self.anyio.uninstall()  # before the executors: its pools are none with attributes of their own
         self.executors.uninstall()
+        self.foreign_loops.uninstall()
         self.loops.uninstall()
 
     def after_fork(self) -> None:
         """In the child."""
         self.loops.after_fork()
+        self.foreign_loops.after_fork()
         self.executors.after_fork()
         self.collections.after_fork()
         self.anyio.after_fork()

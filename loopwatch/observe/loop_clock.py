@@ -47,6 +47,13 @@ class LoopClock(Stopwatch):
         "thread",
     )
 
+    tells_of_steps = True
+    """Whether each step is counted."""
+    wakes_sampler = True
+    """Whether the sampler is woken when the loop goes on after a poll."""
+    depth: int | None = None
+    """How many frames of its thread lie outside of the loop, where no frame of its own marks that."""
+
     def __init__(self, loop: Any) -> None:
         super().__init__()
         self.loop = weakref.ref(loop)
@@ -134,6 +141,22 @@ class LoopClock(Stopwatch):
             self.turn = now - self._turned
             self.mark = now - self._paused
 
+    # --- for the sampler ---
+
+    def refresh(self) -> None:
+        """See what goes on, where the loop's own thread does not write that down."""
+
+    def glance(self) -> None:
+        """The same, between two looks at all that there is to see."""
+
+    def at_rest(self, since: float) -> bool:
+        """Whether it waits and has done nothing since then."""
+        return self.mark == NEVER and self.last_seen() <= since
+
+    def holds(self, mark: float) -> bool:
+        """Whether what began at ``mark`` still goes on."""
+        return self.mark == mark
+
     # --- its numbers, for any thread ---
 
     def age(self, now: float) -> float:
@@ -176,6 +199,11 @@ class LoopClock(Stopwatch):
         """The last moment at which the loop is known to have run."""
         mark, turn = self.mark, self.turn
         return turn if mark == NEVER else mark if turn == NEVER else max(mark, turn)
+
+    def is_gone(self) -> bool:
+        """Whether the loop will never run again."""
+        loop = self.loop()
+        return loop is None or bool(loop.is_closed())
 
     def running(self) -> bool:
         """Whether the loop runs at all (a loop that stopped unseen leaves its last mark behind)."""

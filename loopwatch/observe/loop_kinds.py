@@ -37,6 +37,7 @@ class LoopKinds:
         """Types whose loops cannot carry a stopwatch."""
         self._clock = clock
         self._ticking: WeakSet[type] = WeakSet()
+        self._heard: WeakSet[type] = WeakSet()
         self._unsaid: dict[str, float] = {}
 
     def meet(self, loop: Any) -> None:
@@ -44,12 +45,16 @@ class LoopKinds:
         kind = type(loop)
         if issubclass(kind, BaseEventLoop) or not issubclass(kind, asyncio.AbstractEventLoop):
             return
-        if kind not in self._ticking:
+        if kind not in self._ticking and kind not in self._heard:
             self.not_seen(loop, OWN_STEPS)
 
     def not_seen(self, loop: Any, reason: str) -> None:
         """Nothing of such loops is seen."""
-        name = _name(loop)
+        self.kind_not_seen(type(loop), reason)
+
+    def kind_not_seen(self, kind: type, reason: str) -> None:
+        """Nothing of the loops of a type is seen."""
+        name = _named(kind)
         if name not in self.blind and len(self.blind) < _MOST:
             self.blind[name] = reason
             self._unsaid[name] = self._clock()
@@ -90,6 +95,19 @@ class LoopKinds:
             self.partly.setdefault(name, reason)
         return True
 
+    def seen_in_part(self, kind: type, reason: str) -> None:
+        """Loops of the type are seen, but not exactly."""
+        if len(self.partly) < _MOST:
+            self.partly.setdefault(_named(kind), reason)
+
+    def heard(self, kind: type, reason: str) -> None:
+        """Of loops that were not seen something is heard."""
+        name = _named(kind)
+        self.blind.pop(name, None)
+        self._unsaid.pop(name, None)
+        self._heard.add(kind)
+        self.seen_in_part(kind, reason)
+
     def all_are_seen(self, yes: bool) -> None:
         """Whether the steps of asyncio's own loops are still seen."""
         if yes:
@@ -107,4 +125,8 @@ class LoopKinds:
 
 
 def _name(loop: Any) -> str:
-    return f"{type(loop).__module__}.{type(loop).__qualname__}"
+    return _named(type(loop))
+
+
+def _named(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"

@@ -16,15 +16,19 @@ from .asyncio_loop import step_codes
 from .handles import code_of, coroutine_of, describe, task_name
 from .loop_state import LoopState
 from .polls import ready, waiting
-from .stacks import copy_stack
+from .seen_steps import UNSEEN
+from .stacks import copy_stack, copy_within
 
 
 def stack_of(state: LoopState) -> tuple[bool, tuple[RawFrame, ...] | None, str | None]:
     """Whether the thread is there; its stack from the step inward, None outside of a step; what is being imported."""
-    between = state.handle is None  # asked first: if it is so now, a step that is seen after this has only just begun
+    outside = state.depth
+    between = (
+        outside is None and state.handle is None
+    )  # asked first: if it is so now, a step that is seen after this has only just begun
     with _compat.uncollected():
         frame = _compat.stacks().get(state.ident)
-        frames, importing = copy_stack(frame, step_codes())
+        frames, importing = copy_stack(frame, step_codes()) if outside is None else copy_within(frame, outside)
     if between and not frames:
         frames = None
     return frame is not None, frames, importing
@@ -46,7 +50,9 @@ def _name_of(coroutine: Any) -> str | None:
 
 
 def handle_of(state: LoopState) -> HandleFacts | None:
-    """What the step that runs was made from."""
+    """What the step that runs was made from; of a loop that does not tell of its steps it is not known yet."""
+    if not state.tells_of_steps:
+        return UNSEEN
     handle = state.handle
     return None if handle is None else describe(handle)
 

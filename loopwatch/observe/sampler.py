@@ -16,17 +16,18 @@ from typing import Any
 
 from .. import _compat
 from ..facts import HandleFacts, Overrun, Sample
-from .alarm import NOTABLE, Alarm, Lateness
+from .alarm import NOTABLE, SHORTEST, Alarm, Lateness, paced
 from .asyncio_loop import AsyncioHook
-from .host import GcHook, Span, overlap
-from .loop_state import EntryState, Held, LoopState
-from .observation import SAME, Look, Observation, end_of, load, seen_ready
+from .host import GcHook, Span
+from .loop_state import Held, LoopState
+from .observation import SAME, Observation, end_of
+from .overruns import Overruns, held_by_many
 from .pools import PoolWatch
 from .present import handle_of, ready_of, stack_of, task_of, waiting_of
 from .steps import NEVER
 
 clocks = _compat.clocks
-_SHORTEST, _LONGEST, _ASLEEP = 0.001, 0.25, 5.0
+_ASLEEP = 5.0
 _CHORES_EVERY = 0.25
 _KEPT_OPEN = 64
 """Of so many loops the files that tell of their threads stay open; of others they are opened for each reading."""
@@ -54,11 +55,10 @@ class Sampler:
         clock: Callable[[], float] = clocks.monotonic,
     ) -> None:
         self.threshold = threshold
-        self.period = _paced(threshold)
-        self.pool_period = _paced(pools.executor_wait)
+        self.period = paced(threshold)
+        self.pool_period = paced(pools.executor_wait)
         self.loops = loops
         self.pools = pools
-        self.collector = collector
         self.alarm = alarm
         self.held = held
         self.on_overrun = on_overrun
@@ -66,9 +66,10 @@ class Sampler:
         self.on_fault = alarm.on_fault = on_fault
         self.clock = clock
         self.seconds = 0.0
-        self.standstills: deque[Span] = deque(maxlen=32)
-        self._blind: deque[Span] = deque(maxlen=32)
-        self._seen: dict[LoopState, Observation] = {}
+        self._overruns = Overruns(threshold, collector, clock)
+        self.standstills = self._overruns.standstills
+        self._blind = self._overruns.blind
+        self._seen = self._overruns.seen
         self._lateness: Lateness | None = None
         self._thread: threading.Thread | None = None
         self._stopping = False
@@ -100,15 +101,19 @@ class Sampler:
 
     def _run(self) -> None:
         lateness = self._lateness = Lateness(self.standstills)
+        pause, calm = 0.0, False
         try:
             while not self._stopping:
-                pause = self._plan()
+                pause = pause if calm else self._plan()
+                resting, calm = calm or self.alarm.asleep, False
                 late = lateness.rest(self.alarm, pause)
                 began = lateness.until
-                if pause == _ASLEEP:
+                if resting:
                     self.alarm.asleep = False
                     if lateness.woken and late < NOTABLE:  # nothing can be old yet
                         self._get_up(began)
+                        continue
+                    if calm := late < NOTABLE and began < self._due + _ASLEEP and bool(self._guarded(self._still_calm)):
                         continue
                 self.tick(late)
                 self.seconds = clocks.thread_cpu() or 0.0
@@ -130,10 +135,25 @@ class Sampler:
         if not (self._woken or self._oldest) and self._guarded(self._calm):
             self.alarm.asleep = True
             if self._guarded(self._calm):
-                return _ASLEEP
+                return self._sleep()
             self.alarm.asleep = False  # someone became busy before the flag was up
         # Also after a look that took long others get their turn.
-        return max(_SHORTEST, min(self.period, self.pool_period) / 2, self._due - self.clock())
+        return max(SHORTEST, min(self.period, self.pool_period) / 2, self._due - self.clock())
+
+    def _sleep(self) -> float:
+        """How long to rest where nothing goes on: of some loops a glance must tell when that is over."""
+        wakes = all(state.wakes_sampler or not state.running() for state in list(self.loops.states.values()))
+        return _ASLEEP if wakes else min(self.threshold, _ASLEEP)
+
+    def _still_calm(self) -> bool:
+        """Glance at the loops that wake nobody, where there are any."""
+        quiet = [state for state in list(self.loops.states.values()) if not state.wakes_sampler]
+        for state in quiet:
+            state.glance()
+        self.alarm.asleep = True
+        calm = bool(quiet) and self._calm()
+        self.alarm.asleep = self.alarm.asleep and calm
+        return calm
 
     def _rest(self) -> float:
         """How long it may be from one look to the next."""
@@ -187,7 +207,7 @@ class Sampler:
         self._oldest = 0.0
         for state in states:  # first of all, while what is seen is fresh
             age = self._guarded(self._look, state, now, late)
-            if age is None and self._guarded(_is_gone, state):
+            if age is None and self._guarded(state.is_gone):
                 gone.append(state)
             self._oldest = max(self._oldest, age or 0.0)
         self._guarded(self._collect, now)
@@ -228,8 +248,7 @@ class Sampler:
         since = self.clock() - 2 * self.period
         # Where polls cannot be seen, nothing would wake us: such a loop is never calm while it runs.
         calm = not self.held and all(
-            (state.mark == NEVER and state.last_seen() <= since and (type(state) is LoopState or state.polls_seen))
-            or not state.running()
+            (state.at_rest(since) and (type(state) is LoopState or state.polls_seen)) or not state.running()
             for state in list(self.loops.states.values())
         )
         return calm and not self.pools.busy()
@@ -240,6 +259,7 @@ class Sampler:
         known = seen is not None
         if seen is None:
             seen = self._seen[state] = Observation(keep=len(self._seen) < _KEPT_OPEN)
+        state.refresh()
         mark, turn = state.mark, state.turn
         seen.follow(turn, state.away)
         if not state.running():
@@ -272,14 +292,14 @@ class Sampler:
         late += self._kept_waiting(now, clocks.thread_cpu() or 0.0)
         task, coroutine = task_of(state)
         ready = ready_of(state)
-        if state.mark != mark:
+        if not state.holds(mark):
             return False
         if frames is None:
             seen.between = mark if there else seen.between
             return False
         activity = _compat.kernel_activity(state.native)
         reading = seen.read(state, self.clock)
-        if state.mark != mark:  # that was seen of what came after it
+        if not state.holds(mark):  # that was seen of what came after it
             activity, reading = None, None
         seen.add(Sample(now, mark, late, frames, task, coroutine, importing, activity), reading, ready)
         return True
@@ -289,8 +309,7 @@ class Sampler:
     def _tell_in_progress(self, state: LoopState, seen: Observation, mark: float, now: float, late: float) -> None:
         first = _TELL_FROM * self.threshold
         held = now - mark if now - mark >= self.threshold else 0.0
-        # Where polls cannot be seen the beginning of a turn moves, which makes it no name for a tale.
-        many = 0.0 if type(state) is EntryState else now - seen.turn - state.held_in_turn - held
+        many = held_by_many(state, seen.turn, now, held)
         for kind, age in (("step", held), ("turn", many)):
             if age < first or seen.last is None:
                 continue
@@ -302,7 +321,7 @@ class Sampler:
                 continue
             tale.put_off = False
             facts = handle_of(state) if kind == "step" else HandleFacts("many callbacks")
-            over = state.mark != mark if kind == "step" else abs(state.turn - seen.turn) > SAME
+            over = not state.holds(mark) if kind == "step" else abs(state.turn - seen.turn) > SAME
             if over or facts is None:
                 continue
             while tale.due <= age:
@@ -310,7 +329,8 @@ class Sampler:
             active = state.active(now) - age
             turn = now - seen.turn
             overrun = Held(state, kind, now - age, now, facts, waiting_of(state), 1, turn, (), None, active, state.base)
-            self.on_overrun(self._overrun(overrun, tale.id))
+            overrun = overrun._replace(within=None if state.tells_of_steps else self.period)
+            self.on_overrun(self._overruns.of(overrun, tale.id))
 
     def _collect(self, now: float) -> None:
         while self.held:
@@ -319,58 +339,11 @@ class Sampler:
             seen.forget(now)
 
     def _tell(self, held: Held) -> None:
-        overrun = self._overrun(held)
+        overrun = self._overruns.of(held)
         seen = self._seen.get(held.state)
         if seen is not None and (end := end_of(held)) is not None:
             seen.note_end(end)
         self.on_overrun(overrun)
-
-    def _overrun(self, held: Held, told_as: str | None = None) -> Overrun:
-        """The facts of a stall that has ended, or, under the id given, of one that goes on."""
-        state = held.state
-        known = self._seen.get(state)
-        seen = known or Observation()
-        now = self.clock()
-        looks = seen.looks_of(held)
-        spent = load(held, seen.readings(held), known.read(state, self.clock) if known is not None else None)
-        collected, collection = overlap(self.collector.pauses, held.started, held.ended)
-        stood, _ = overlap(self.standstills, held.started, held.ended)
-        return Overrun(
-            id=told_as or seen.id_of(held),
-            kind="step" if held.kind == "step" else "turn",
-            loop=state.name,
-            thread=state.thread,
-            started=held.started,
-            ended=held.ended if told_as is None else None,
-            seen=held.ended,
-            started_at=clocks.wall() - (now - held.started),
-            handle=held.handle,
-            samples=self._samples(held, looks),
-            delayed=held.delayed + (seen_ready(held, looks) if told_as is None else 0),
-            steps=held.steps,
-            turn_seconds=held.turn_seconds,
-            contributors=held.contributors,
-            cpu_seconds=spent.cpu,
-            queued_seconds=spent.queued,
-            gc_seconds=collected,
-            gc_generation=collection.generation if collection is not None else None,
-            gc_frames=collection.frames if collection is not None else (),
-            gc_elsewhere=collection is not None and collection.ident != state.ident,
-            suspended_seconds=stood,
-            threshold=self.threshold,
-            between=held.kind == "step" and seen.between == held.started,
-            wakes=spent.wakes,
-            traced=stood > 0 and _compat.traced_from_outside(),
-        )
-
-    def _samples(self, held: Held, looks: list[Look]) -> tuple[Sample, ...]:
-        """What was seen, and, where the sampler came too late for the rest, a sample that shows nothing."""
-        samples = [look.sample for look in looks]
-        since = samples[-1].at if samples else held.started
-        missed, _ = overlap(self._blind, since, held.ended)
-        if missed >= NOTABLE:
-            samples.append(Sample(held.ended, held.started, missed, ()))
-        return tuple(samples)
 
     def stalled(self, state: LoopState, now: float) -> float:
         """Age of the stall in progress, 0 when there is none."""
@@ -379,20 +352,8 @@ class Sampler:
         mark, turn = state.mark, state.turn
         step = 0.0 if mark == NEVER else now - mark
         held = step if step >= self.threshold else 0.0
-        many = 0.0
-        if mark != NEVER and type(state) is not EntryState:  # as what is told of it while it lasts
-            many = now - min(turn, mark) - state.held_in_turn - held
+        many = 0.0 if mark == NEVER else held_by_many(state, min(turn, mark), now, held)
         return max(held, many if many >= self.threshold else 0.0)
-
-
-def _paced(bound: float) -> float:
-    """A quarter of what is to be noticed, within reason."""
-    return min(_LONGEST, max(_SHORTEST, bound / 4))
-
-
-def _is_gone(state: LoopState) -> bool:
-    loop = state.loop()
-    return loop is None or bool(loop.is_closed())
 
 
 __all__ = ["Alarm", "Sampler"]

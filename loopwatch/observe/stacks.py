@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from types import CodeType, FrameType
 
@@ -13,15 +14,32 @@ _KEPT = 64
 """Frames kept at either end of a deep stack; what lies between (a recursion, mostly) is left out."""
 
 
-def copy_stack(frame: FrameType | None, until: tuple[CodeType, ...]) -> tuple[tuple[RawFrame, ...] | None, str | None]:
-    """The frames from the step inward, outermost first, without ours, and the module being imported.
+Copied = tuple[tuple[RawFrame, ...] | None, str | None]
+"""The frames, outermost first, and the module being imported; None instead of the frames outside of a step."""
 
-    None outside of a step.
-    """
+
+def depth_of(frame: FrameType | None) -> int:
+    """How many frames a stack has, from the one given outward."""
+    depth = 0
+    while frame is not None:
+        depth += 1
+        frame = frame.f_back
+    return depth
+
+
+def copy_within(frame: FrameType | None, outside: int) -> Copied:
+    """The frames from the step inward, where so many frames of the stack lie outside of the loop."""
+    depth = depth_of(frame)
+    return copy_stack(frame, (), depth - outside) if depth >= outside else (None, None)
+
+
+def copy_stack(frame: FrameType | None, until: tuple[CodeType, ...], most: int = sys.maxsize) -> Copied:
+    """The frames from the step inward, ``most`` of them at most, without ours."""
     inner: list[RawFrame] = []
     outer: deque[RawFrame] = deque(maxlen=_KEPT)
     importing = None
-    while frame is not None:
+    while frame is not None and most:
+        most -= 1
         code = frame.f_code
         if until and code in until:
             if begins_step(frame, until):

@@ -39,11 +39,11 @@ def coverage(
     ``executors``: classes that run jobs by themselves and were met, and whether those jobs can be followed;
     ``modules``: the names of what is imported (``sys.modules``); ``untold``: what the platform does not tell.
     """
-    blind = dict(blind or {})
+    blind, partly = dict(blind or {}), dict(partly or {})
     return (
         _asyncio_loops(timed, covered_up, blind.pop(_ASYNCIO, None)),
-        *(Coverage(f"loops of {name}", "partial", reason) for name, reason in dict(partly or {}).items()),
-        *_foreign_loops(blind, modules),
+        *(Coverage(f"loops of {name}", "partial", reason) for name, reason in partly.items()),
+        *_foreign_loops(blind, partly, modules),
         *_executors(pools),
         *_foreign_executors(executors or {}),
         *_anyio_threads(anyio, modules),
@@ -60,9 +60,9 @@ def _asyncio_loops(timed: str, covered_up: bool, torn_out: str | None) -> Covera
     return Coverage("asyncio loops", "exact", f"every step and every turn{by}{through}")
 
 
-def _foreign_loops(blind: Mapping[str, str], modules: Container[str]) -> list[Coverage]:
+def _foreign_loops(blind: Mapping[str, str], partly: Iterable[str], modules: Container[str]) -> list[Coverage]:
     reasons = dict(blind)
-    known = {name.partition(".")[0] for name in blind}
+    known = {name.partition(".")[0] for name in (*blind, *partly)}
     for name in _FOREIGN:
         if name in modules and name not in known:
             reasons[name] = "it runs its callbacks by code of its own, not by asyncio's"

@@ -113,7 +113,9 @@ def _capital(text: str) -> str:
 def _stall_line(stall: Stall) -> str:
     held = "has been held for" if stall.in_progress else "was held"
     so_far = " so far" if stall.in_progress else ""
-    line = f"Event loop {_quoted(stall.loop)} {held} {seconds(stall.duration)}{so_far}{_by(stall)} ({_cause(stall)})"
+    about = "about " if stall.evidence.get("exact") is False else ""
+    long = f"{about}{seconds(stall.duration)}{so_far}"
+    line = f"Event loop {_quoted(stall.loop)} {held} {long}{_by(stall)} ({_cause(stall)})"
     if stall.delayed:
         line += f"; {_count(stall.delayed, 'callback')} {_waited(stall)}"
     return f"{line}. Task {_quoted(stall.task)}." if stall.task and not _is_crowd(stall) else f"{line}."

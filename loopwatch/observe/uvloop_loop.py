@@ -1,0 +1,273 @@
+"""Watches the loops of uvloop: learns when they run and close, and asks libuv what goes on in them.
+
+Their handles are C, so nothing is put around any callback. ``uvloop.Loop`` is a class of Python, though, and that
+of C beneath it finds ``run_forever`` by its name: ours, put there, is told of each run, and its frame in the stack
+is the line between what is outside of the loop and what the loop called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import gc
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from types import CodeType, FrameType
+from typing import Any
+
+from .asyncio_loop import AsyncioHook
+from .handles import coroutine_of
+from .libuv import Libuv, Unsuitable, loop_class, open_libuv
+from .running_loops import native_id, thread_name
+from .stacks import depth_of
+from .uvloop_state import UvloopState
+
+COUNTED = (
+    "libuv's counters tell when they are active and how often they turn; what holds them is seen by looking, so a "
+    "stall is timed to within one look; single steps and ready callbacks are not counted"
+)
+
+
+class _Method:
+    """A method of ours in ``uvloop.Loop``, which inherits the one it calls. Where another tool has it, it stays."""
+
+    def __init__(self, name: str, make: Callable[[Any], Any]) -> None:
+        self._name = name
+        self._make = make
+        self._ours: Any = None
+
+    def put(self, kind: Any) -> None:
+        standing = getattr(kind, self._name)
+        if self._ours is None or not _is_within(standing, self._ours):
+            self._ours = functools.update_wrapper(self._make(standing), standing)
+            setattr(kind, self._name, self._ours)
+
+    def take_out(self, kind: Any) -> None:
+        if self._ours is not None and vars(kind).get(self._name) is self._ours:
+            inherited, before = getattr(super(kind, kind), self._name), self._ours.__wrapped__
+            if before is inherited:
+                delattr(kind, self._name)
+            else:
+                setattr(kind, self._name, before)
+            self._ours = None
+
+
+def _is_within(function: Any, ours: Any) -> bool:
+    for _ in range(8):
+        if function is ours:
+            return True
+        function = getattr(function, "__wrapped__", None)
+    return False
+
+
+class UvloopHook:
+    """All uvloop loops of the process, while installed. Their states are kept with those of ``loops``."""
+
+    def __init__(self, loops: AsyncioHook) -> None:
+        self._loops = loops
+        self._libuv: Libuv | None = None
+        self._refused: str | None = None
+        self._installed = False
+        self._opening = threading.RLock()
+        self._proof: Any = None
+        """The loop of our own with which it is proven that the counters tell the truth."""
+        self._patched: Any = None
+
+    # --- in and out ---
+
+    def install(self) -> None:
+        """Be told of each run from here on, and take in the loops that run already."""
+        self._installed = True
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Do so as soon as uvloop is imported, which may be at any time. Cheap where there is nothing to do."""
+        kind = loop_class()
+        if kind is None or self._patched is not None or not self._installed or not self._open(kind):
+            return
+        for loop in _loops_of(kind):
+            if loop.is_running():
+                self.meet(loop)
+
+    def uninstall(self) -> None:
+        self._installed = False
+        _current.pop(id(self), None)
+        if self._patched is not None and not _current:
+            _RUN.take_out(self._patched)
+            _CLOSE.take_out(self._patched)
+        self._patched = None
+
+    def _open(self, kind: Any) -> bool:
+        """Whether such loops can be watched: asks for the proof, once, and puts our methods into their class."""
+        with self._opening:
+            if self._refused is None and self._libuv is None:
+                self._prove(kind)
+            if self._libuv is not None and self._patched is None and self._installed:
+                self._patched = kind
+                _current[id(self)] = self
+                _RUN.put(kind)
+                _CLOSE.put(kind)
+                self._loops.kinds.seen_in_part(kind, COUNTED)
+        return self._libuv is not None
+
+    def _prove(self, kind: Any) -> None:
+        try:
+            self._proof = kind()
+            self._libuv = open_libuv(self._proof)
+        except Unsuitable as reason:
+            self._refused = str(reason)
+            self._loops.kinds.kind_not_seen(kind, self._refused)
+        finally:
+            self._proof = None
+
+    def after_fork(self) -> None:
+        """In the child no loop runs; one that goes on is taken in when it begins again."""
+        self._opening = threading.RLock()
+
+    # --- loops come and go ---
+
+    def meet(self, loop: Any) -> bool:
+        """A loop runs, or is about to, in whatever thread; whether it is watched here."""
+        kind = loop_class()
+        if kind is None or not isinstance(loop, kind):
+            return False
+        if loop is self._proof:
+            return True
+        if not self._installed or not self._open(kind):
+            return False
+        state = self._known(loop)
+        if state is not None and state.ran < 0:
+            return True
+        here = asyncio._get_running_loop() is loop
+        if here:  # in a step of it
+            self._begin(loop, _depth_of_step(loop), told_of_end=False)
+        loop.call_soon_threadsafe(self._arrive, loop)
+        return True
+
+    def _known(self, loop: Any) -> UvloopState | None:
+        state = getattr(loop, "_loopwatch", None)
+        return state if type(state) is UvloopState and id(state) in self._loops.states else None
+
+    def _arrive(self, loop: Any) -> None:
+        """A callback of a loop that did not begin under our eyes: whoever called us is outside of the loop."""
+        try:
+            if not self._installed:
+                return
+            caller = sys._getframe().f_back
+            state = self._known(loop)
+            if state is None or state.ran >= 0:
+                self._begin(loop, depth_of(caller), told_of_end=False)
+            else:
+                state.depth = depth_of(caller)
+        except Exception as error:
+            self._loops.outlets.faults.append(error)
+
+    def _begin(self, loop: Any, depth: int, told_of_end: bool) -> UvloopState:
+        """On the loop's own thread."""
+        assert self._libuv is not None
+        state = self._known(loop)
+        if state is None:
+            state = UvloopState(loop, self._loops.threshold, self._loops.outlets, self._libuv)
+            loop._loopwatch = state
+            self._loops.states[id(state)] = state
+        ident = threading.get_ident()
+        native, name = native_id(ident), state.thread
+        if ident != state.ident or native != state.native:
+            name = thread_name(ident)
+        state.depth, state.told_of_end = depth, told_of_end
+        state.begin(self._loops.outlets.clock(), ident, name, native)
+        if self._loops.outlets.alarm.asleep:
+            self._loops.outlets.alarm.wake()
+        if not self._installed:  # meanwhile, in another thread
+            self._loops.detach(state)
+        return state
+
+    def enter(self, loop: Any, frame: FrameType) -> UvloopState | None:
+        """A loop begins to run; returns what ``leave`` needs. Never raises."""
+        try:
+            if loop.is_running() or loop.is_closed():  # it will refuse
+                return None
+            return self._begin(loop, depth_of(frame), told_of_end=True)
+        except Exception as error:
+            self._loops.outlets.faults.append(error)
+            return None
+
+    def leave(self, state: UvloopState | None) -> None:
+        """It has stopped. Never raises."""
+        try:
+            if state is not None:
+                state.end(self._loops.outlets.clock())
+                if self._loops.outlets.alarm.asleep and self._loops.outlets.held:
+                    self._loops.outlets.alarm.wake()
+        except Exception as error:
+            self._loops.outlets.faults.append(error)
+
+
+_current: dict[int, UvloopHook] = {}
+"""The hook that is installed, if one is: our methods serve whichever watch there is."""
+
+
+def _watcher() -> UvloopHook | None:
+    return next(iter(_current.values()), None)
+
+
+def _make_run_forever(previous: Any) -> Any:
+    def run_forever(self: Any) -> Any:
+        watcher = _watcher()
+        if watcher is None:
+            return previous(self)
+        state = watcher.enter(self, sys._getframe())
+        try:
+            return previous(self)
+        finally:
+            watcher.leave(state)
+
+    return run_forever
+
+
+def _make_close(previous: Any) -> Any:
+    def close(self: Any) -> Any:
+        state = getattr(self, "_loopwatch", None)
+        if type(state) is not UvloopState:
+            return previous(self)
+        pointer = state.let_go()
+        try:
+            return previous(self)
+        finally:
+            if pointer is not None and not self.is_closed():
+                state.keep(pointer)
+
+    return close
+
+
+RUN_CODE: CodeType = next(each for each in _make_run_forever.__code__.co_consts if type(each) is CodeType)
+"""The code of ours that a loop runs in: what the loop calls lies within it."""
+
+_RUN = _Method("run_forever", _make_run_forever)
+_CLOSE = _Method("close", _make_close)
+
+
+def _loops_of(kind: Any) -> Iterator[Any]:
+    """The loops of a class and of those made from it. An object refers to its class, so the collector finds them."""
+    kinds = [kind]
+    for known in kinds:
+        kinds += [each for each in type.__subclasses__(known) if each not in kinds]
+    for found in gc.get_referrers(*kinds):
+        if type(found) in kinds:
+            yield found
+
+
+def _depth_of_step(loop: Any) -> int:
+    """How many frames lie outside of the step that runs in this thread; 0 where that cannot be told."""
+    task = asyncio.current_task(loop) if asyncio._get_running_loop() is loop else None
+    outermost = getattr(coroutine_of(task), "cr_frame", None) if task is not None else None
+    frame: FrameType | None = sys._getframe()
+    while outermost is not None and frame is not None:
+        if frame is outermost:
+            return depth_of(frame.f_back)
+        frame = frame.f_back
+    return 0
+
+
+__all__ = ["UvloopHook"]

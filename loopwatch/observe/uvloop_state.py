@@ -1,0 +1,296 @@
+"""What is known of one uvloop loop: by libuv's counters, read by the sampler, with nothing put around any callback.
+
+A *stretch* is the time between two polls that wait or not, what is called a turn elsewhere. From two looks at the
+counters follow the seconds in which the loop was active between them, and how many polls it began:
+
+- none, and it waits: it has done nothing;
+- none, and it is active: either it was so before, or it woke from that very poll, and the moment follows exactly;
+- one, and it waits: the stretch that went on at the first look has ended, and the moment follows exactly;
+- more: where within the active seconds a stretch began or ended is not known. What is more than the loop's usual
+  turns take is given to the long one, and ``within`` keeps how far off that may be: never more than those seconds.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from typing import Any
+
+from .. import _compat
+from ..metrics import TURN_BOUNDS
+from .libuv import Count, Libuv
+from .loop_clock import so_far
+from .loop_state import Held, LoopState, Outlets
+from .seen_steps import UNSEEN
+from .steps import NEVER
+
+_TRIES = 3
+_TOGETHER = 0.0005
+"""Readings that took longer than this many seconds do not belong together."""
+_LEAST_USUAL = 0.0001
+_LEARN = 0.1
+_LITTLE = 0.002
+"""A loop that worked no longer than this many seconds since the last look is as good as idle."""
+
+
+class UvloopState(LoopState):
+    """The state of a loop of uvloop. ``refresh`` on the sampler's thread; ``begin``, ``end``, ``close`` on the loop's.
+
+    ``mark`` and ``turn`` are when the present stretch began, as far as that is known; ``depth`` is how many frames
+    of its thread's stack lie outside of the loop.
+    """
+
+    __slots__ = (
+        "_behind",
+        "_earlier",
+        "_gate",
+        "_last",
+        "_libuv",
+        "_pointer",
+        "_usual",
+        "depth",
+        "told_of_end",
+        "within",
+    )
+
+    tells_of_steps = wakes_sampler = False
+
+    def __init__(self, loop: Any, threshold: float, outlets: Outlets, libuv: Libuv) -> None:
+        super().__init__(loop, threshold, outlets)
+        self.depth = 0
+        self.within = 0.0
+        self.told_of_end = True
+        """Whether the end of its present run will be told."""
+        self.polls_seen = True
+        self._libuv = libuv
+        self._pointer: int | None = libuv.pointer_of(loop)
+        # Held while the counters are read, and while a run ends and a loop is about to be closed: so what is read is
+        # there. A loop that runs refuses to be closed, also in this very thread, by what the collector ends.
+        self._gate = threading.RLock()
+        libuv.configure(self._pointer)
+        self._last = Count(outlets.clock(), libuv.idle(self._pointer), libuv.turns(self._pointer), False)
+        self._behind = -self._last.idle
+        """What to add to libuv's idle time: it forgets a part of it where a signal interrupts a poll."""
+        self._usual = _LEAST_USUAL
+        self._earlier = 0.0
+        """The loop's active seconds before the present stretch."""
+
+    # --- its life ---
+
+    def begin(self, now: float, ident: int, thread: str, native: int) -> None:
+        with self._gate:
+            count = self._read()
+            if count is not None:
+                self._behind = self.idle - count.idle  # what it waits outside of its runs does not count
+                self._last = count._replace(polling=False)
+                now = count.at
+            self.within, self._earlier = 0.0, max(0.0, self.ran - self.idle)
+            super().begin(now, ident, thread, native)
+
+    def end(self, now: float) -> None:
+        with self._gate:
+            super().end(now)
+
+    def end_turn(self, now: float) -> None:
+        with self._gate:
+            count = self._read() if self.ran < 0 else None
+            if count is not None:
+                self._advance(count._replace(polling=False))
+            if self.mark != NEVER:
+                self._end_stretch(now, self.within)
+            self.mark, self.turn = NEVER, now
+
+    def let_go(self) -> int | None:
+        """The loop is about to be closed: from here on its counters are not touched. Returns what ``keep`` needs."""
+        with self._gate:
+            if not self.running():
+                self._end_unsaid()
+            pointer, self._pointer = self._pointer, None
+            return pointer
+
+    def keep(self, pointer: int) -> None:
+        """It was not closed after all."""
+        with self._gate:
+            self._pointer = pointer
+
+    # --- looking ---
+
+    def refresh(self) -> None:
+        """See what has happened since the last look, and write down what held the loop too long and is over."""
+        self._worked = 0.0
+        if not self.told_of_end and not self.running():
+            with self._gate:
+                self._end_unsaid()
+        self.glance()
+
+    def _end_unsaid(self) -> None:
+        """Its run is over, and nobody was told: it had begun before our methods were in place."""
+        if self.ran < 0:
+            self.end(self.outlets.clock())
+
+    def glance(self) -> None:
+        if self.mark == NEVER and self._waits_still():
+            return
+        with self._gate:
+            count = self._read() if self.ran < 0 else None
+            if count is not None:
+                self._advance(count)
+
+    def holds(self, mark: float) -> bool:
+        """Whether the stretch that began at ``mark`` still goes on."""
+        with self._gate:
+            count = self._read() if self.ran < 0 else None
+            last = self._last
+            same = count is not None and not count.polling and count.turns == last.turns and count.idle == last.idle
+            return same and self.mark == mark
+
+    def at_rest(self, since: float) -> bool:
+        """Whether it waits and has done next to nothing since the last look, however often it turned."""
+        return self.mark == NEVER and self._worked <= _LITTLE
+
+    def _waits_still(self) -> bool:
+        """Whether it is in the same poll as before: asked most often, so by as few calls as will do."""
+        with self._gate:
+            last, pointer = self._last, self._open()
+            if pointer is None or self.ran >= 0 or not last.polling or self._libuv.turns(pointer) != last.turns:
+                return False
+            at, idle = self.outlets.clock(), self._libuv.idle(pointer)
+            if abs(at - last.at - (idle - last.idle)) > _TOGETHER:
+                return False
+            self.idle = idle + self._behind
+            self._last = Count(at, idle, last.turns, True)
+            return True
+
+    def _open(self) -> int | None:
+        """Where the loop's counters are; None once it is closed. With the gate held, and for as long as it is."""
+        loop = self.loop()
+        return None if loop is None or loop.is_closed() else self._pointer
+
+    def _read(self) -> Count | None:
+        """The counters now; None where the loop is closed. With the gate held."""
+        pointer, clock, libuv = self._open(), self.outlets.clock, self._libuv
+        if pointer is None:
+            return None
+        for _ in range(_TRIES):
+            began = clock()
+            turns, first = libuv.turns(pointer), libuv.idle(pointer)
+            at = clock()
+            idle = libuv.idle(pointer)
+            if at - began < _TOGETHER and libuv.turns(pointer) == turns:
+                break
+        return Count(at, idle, turns, idle > first)
+
+    def _advance(self, now: Count) -> None:
+        last, self._last = self._last, now
+        passed, polls = now.at - last.at, now.turns - last.turns
+        worked = passed - (now.idle - last.idle)
+        waited = self.mark == NEVER
+        most = 0.0 if waited and now.polling and polls == 0 else max(0.0, passed)
+        forgotten = worked - most
+        if forgotten > 0:
+            self._behind += forgotten
+            worked = most
+        self.idle = now.idle + self._behind
+        self._worked += max(0.0, worked)
+        if polls == 0:
+            if waited and not now.polling:
+                self._begin_stretch(now.at - max(0.0, worked), 0.0)
+            return
+        self._polled(last, now, max(0.0, worked), forgotten <= _TOGETHER)
+
+    def _polled(self, last: Count, now: Count, worked: float, sure: bool) -> None:
+        """Polls have begun since the last look: one stretch has ended, and others have come and, but for one, gone."""
+        left, others = worked, now.turns - last.turns + (0 if now.polling else 1)
+        long = False
+        if self.mark != NEVER:
+            others -= 1
+            long = last.at - self.mark >= self.threshold / 4
+            usual = min(self._usual, worked / (others + 1))
+            mine = _rest(worked, others, self._usual) if long or not others else usual
+            self._end_stretch(last.at + mine, self.within + (max(mine, worked - mine) if others else 0.0))
+            left -= mine
+        if now.polling:
+            if sure and others and left / others >= self.threshold:  # one of them, though nobody saw it
+                longest = _rest(left, others - 1, self._usual)
+                self._stall(now.at - longest, now.at, self._active(now) - longest, left - left / others)
+            self._count(others, left)
+            self.mark, self.turn = NEVER, now.at
+            return
+        mine = left / others if long else _rest(left, others - 1, self._usual)
+        self._count(others - 1, left - mine)
+        exact = worked == left and others == 1
+        self._begin_stretch(now.at - mine, 0.0 if exact else max(mine, worked - mine))
+
+    def _begin_stretch(self, since: float, within: float) -> None:
+        self.within = within
+        self._earlier = self._active(self._last) - (self._last.at - since)
+        self.turn = self.mark = since
+
+    def _end_stretch(self, ended: float, within: float) -> None:
+        spent = max(0.0, ended - self.mark)
+        self.turn_counts[bisect_left(TURN_BOUNDS, spent)] += 1
+        if spent >= self.threshold:
+            self._stall(self.mark, ended, self._earlier, within)
+        else:
+            self._learn(spent)
+
+    def _count(self, turns: int, seconds: float) -> None:
+        """Turns that nobody saw: each is taken to be as long as the others."""
+        if turns > 0:
+            self.turn_counts[bisect_left(TURN_BOUNDS, seconds / turns)] += turns
+            self._learn(seconds / turns)
+
+    def _learn(self, spent: float) -> None:
+        self._usual += _LEARN * (min(spent, 2 * self._usual + _LEAST_USUAL) - self._usual)
+
+    def _stall(self, began: float, ended: float, active: float, within: float) -> None:
+        cpu = switches = None
+        if threading.get_ident() == self.ident:  # as its run ends; the thread may be gone when this is told
+            cpu, switches = _compat.clocks.thread_cpu(), _compat.voluntary_switches()
+        spent = ended - began
+        held = Held(
+            self, "step", began, ended, UNSEEN, 0, 1, spent, (), cpu, active, self.base, switches, within=within
+        )
+        if len(self.outlets.held) == self.outlets.held.maxlen != 0:
+            self.lost += 1
+        self.outlets.held.append(held)
+
+    def _active(self, count: Count) -> float:
+        return max(0.0, so_far(self.ran, count.at) - self.idle)
+
+    # --- its numbers ---
+
+    def age(self, now: float) -> float:
+        mark = self.mark
+        return 0.0 if mark == NEVER else max(0.0, now - mark)
+
+    @property
+    def away(self) -> float:
+        return 0.0
+
+    def times(self, now: float) -> tuple[float, float]:
+        with self._gate:
+            ran, count = self.ran, self._read() if self.ran < 0 else None
+            if count is None:
+                return max(0.0, so_far(ran, self._last.at) - self.idle), self.idle
+            idle = max(self.idle, count.idle + self._behind)
+            active = max(0.0, so_far(ran, count.at) - idle)
+            mark = self.mark
+        if mark <= now < count.at:  # of the present stretch, its beginning may be asked for
+            active = max(0.0, active - (count.at - now))
+        return active, idle
+
+    def last_seen(self) -> float:
+        return self._last.at
+
+    def ready_now(self) -> int:
+        """uvloop does not tell."""
+        return 0
+
+    def _astray(self) -> bool:
+        return False
+
+
+def _rest(seconds: float, others: int, usual: float) -> float:
+    """What one stretch has of the seconds that it shares with others, which take what is usual."""
+    return seconds - min(others * usual, seconds * others / (others + 1))
