@@ -135,7 +135,7 @@ def say(outcomes: list[Outcome], offloads: list[dict[str, Any]]) -> None:
             print(f"   loopwatch: {line}")
     print("\n== offloads")
     for offload in offloads:
-        print(f"   {offload['verdict']}: {offload['site']}, {offload['jobs']} jobs. {offload['remedy']}")
+        print(f"   {offload['verdict']}: {offload['site']}, {offload['jobs']} jobs. {offload['remedy']}".rstrip())
 
 
 def _counted(events: list[dict[str, Any]]) -> list[str]:

@@ -78,7 +78,6 @@ clocks = _Clocks()
 
 # --- threads -----------------------------------------------------------------------------------
 
-
 gil_enabled: Callable[[], bool] = getattr(sys, "_is_gil_enabled", lambda: True)
 """Whether the interpreter has its lock (free-threaded builds of 3.13 and newer may run without)."""
 
@@ -277,11 +276,8 @@ def traced_from_outside() -> bool:
 
 
 native_thread_id = threading.get_native_id
-
-
 KNOWN_HANDLES = sys.implementation.name == "cpython" and (3, 10) <= sys.version_info[:2] <= (3, 15)
 """Whether asyncio is one whose ``Handle._run`` (``Lib/asyncio/events.py``) we know."""
-
 BYTECODE_WITHIN_CODE = sys.version_info >= (3, 11)
 """Whether the bytecode lies within the code object, so that its address plus an offset is unique."""
 
@@ -313,6 +309,11 @@ _NAMES_OF_MODULE = vars(ModuleType)["__dict__"]
 def namespace(module: object) -> dict[str, Any]:
     """The names in a module, past any code of its own that would load it first; empty for what is no module."""
     return (_NAMES_OF_MODULE.__get__(module) or {}) if issubclass(type(module), ModuleType) else {}
+
+
+def code_name(code: CodeType) -> str:
+    """The name that code carries itself: without its class before Python 3.11."""
+    return str(getattr(code, "co_qualname", code.co_name))
 
 
 if sys.version_info >= (3, 11):

@@ -60,9 +60,12 @@ class HandleFacts(NamedTuple):
 
 
 class ContributorFacts(NamedTuple):
+    """What equal steps of one turn took together. ``code`` is that of what the loop called, None for a C callable."""
+
     name: str
     steps: int
     seconds: float
+    code: CodeType | None = None
 
 
 @dataclass(frozen=True)

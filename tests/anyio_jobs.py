@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
@@ -16,6 +15,8 @@ from loopwatch.observe.anyio_threads import AnyioHook
 from loopwatch.observe.asyncio_loop import step_codes
 from loopwatch.observe.executors import ExecutorHook
 from loopwatch.observe.jobs import Job
+from tests.executing import SOON
+from tests.made_alarm import Alarm
 
 anyio = pytest.importorskip("anyio")
 from anyio import to_thread  # noqa: E402
@@ -26,15 +27,6 @@ IN_MODULE = OWNER is backend
 """AnyIO 3 has no class for a backend."""
 ENTRY = "run_sync_in_worker_thread"
 ABANDON = "abandon_on_cancel" if "abandon_on_cancel" in (to_thread.run_sync.__kwdefaults__ or {}) else "cancellable"
-SOON = 5.0
-
-
-class Alarm:
-    asleep = True
-    woken = 0
-
-    def wake(self) -> None:
-        self.woken += 1
 
 
 class Watched:
@@ -42,7 +34,7 @@ class Watched:
 
     def __init__(self) -> None:
         self.faults: deque[BaseException] = deque()
-        self.alarm = Alarm()
+        self.alarm = Alarm(asleep=True)
         self.executors = ExecutorHook(self.alarm, self.faults, step_codes)
         self.hook = AnyioHook(self.executors)
 
@@ -78,19 +70,6 @@ def watching() -> Iterator[Watched]:
     yield watched
     watched.uninstall()
     assert list(watched.faults) == []
-
-
-class Gate:
-    """What a job can be held by, so that tests need no clock."""
-
-    def __init__(self) -> None:
-        self.entered = threading.Semaphore(0)
-        self.opened = threading.Event()
-
-    def hold(self, result: Any = None) -> Any:
-        self.entered.release()
-        assert self.opened.wait(SOON)
-        return result
 
 
 async def until(met: Callable[[], object]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import selectors
 import threading
+from asyncio import base_events, events
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,20 +17,16 @@ import pytest
 from loopwatch.observe.asyncio_loop import AsyncioHook
 from loopwatch.observe.loop_state import Held, LoopState, Outlets
 from loopwatch.testing import FakeClock
+from tests.made_alarm import Alarm
+
+RUN = events.Handle._run
+FOREVER = base_events.BaseEventLoop.run_forever
+"""What stands in asyncio's classes while no hook is installed."""
 
 THRESHOLD = 0.05
 LONG = 0.07
 PATIENCE = 10.0
 """Seconds that a test waits for another thread before it fails."""
-
-
-class Alarm:
-    def __init__(self) -> None:
-        self.asleep = False
-        self.woken = 0
-
-    def wake(self) -> None:
-        self.woken += 1
 
 
 class Watching:

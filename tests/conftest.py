@@ -18,9 +18,17 @@ from typing import Any
 import pytest
 
 import loopwatch
+from loopwatch.explain.culprit import OwnCode
 from loopwatch.settings import NO_EXTENSIONS, REQUIRE_C
 from loopwatch.testing import FakeClock, RecordingReporter
-from tests.bench import Watching
+from tests import executing, state_bench
+from tests.bench import FOREVER, RUN, Watching
+from tests.made_deliveries import Gate, Make, deliveries
+from tests.made_jobs import Setting, setting_up
+from tests.made_logs import Log
+from tests.made_offloads import made_own
+from tests.made_pools import World, made_world
+from tests.stage import Stage, on_stage
 
 if importlib.util.find_spec("hypothesis") is not None:
     import hypothesis
@@ -235,6 +243,13 @@ def events() -> RecordingReporter:
     return RecordingReporter()
 
 
+@pytest.fixture
+def watch(events: RecordingReporter) -> Iterator[loopwatch.Watch]:
+    """A watch that tells ``events``, and is gone with the test."""
+    with loopwatch.install(reporters=[events], prometheus=False) as watch:
+        yield watch
+
+
 # --- the hook for asyncio's loops, on a clock of its own ---------------------------------------
 
 
@@ -250,6 +265,7 @@ def idle(clock: FakeClock) -> Iterator[Watching]:
     yield watching
     watching.hook.uninstall()
     assert list(watching.faults) == []
+    assert (asyncio.events.Handle._run, asyncio.base_events.BaseEventLoop.run_forever) == (RUN, FOREVER)
 
 
 @pytest.fixture
@@ -257,3 +273,78 @@ def watching(idle: Watching) -> Watching:
     """The hook, installed."""
     idle.hook.install()
     return idle
+
+
+@pytest.fixture
+def plain_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loops of the bench of states count as asyncio's own, but for those that are ``odd``."""
+    state_bench.plain_loops(monkeypatch)
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    """A sampler on a stage; at the end no fault of ours was seen there."""
+    with on_stage() as stage:
+        yield stage
+
+
+# --- jobs: made up by a clock that stands still, or real ones ----------------------------------
+
+
+@pytest.fixture
+def setting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Setting]:
+    """A pool of two workers whose jobs are made up; at the end none has met an error of ours."""
+    with setting_up(monkeypatch) as setting:
+        yield setting
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A pool of two workers whose jobs are made up, under a watch."""
+    with made_world(monkeypatch) as world:
+        yield world
+
+
+@pytest.fixture
+def watched() -> Iterator[executing.Watched]:
+    """The hook of executors, installed, over real pools; at the end it has met no error of its own."""
+    with executing.watching() as watched:
+        yield watched
+
+
+@pytest.fixture
+def watched_anyio() -> Iterator[Any]:
+    """Likewise with the hook in AnyIO: an ``anyio_jobs.Watched``."""
+    from tests import anyio_jobs
+
+    with anyio_jobs.watching() as watched:
+        yield watched
+
+
+@pytest.fixture
+def own() -> OwnCode:
+    """Tells own code from that of libraries among made-up offloads."""
+    return made_own()
+
+
+# --- what is reported --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def make_delivery() -> Iterator[Make]:
+    """Makes deliveries, which end with the test."""
+    with deliveries() as make:
+        yield make
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    """A reporter that hangs until it is opened, at the latest when the test ends."""
+    with Gate() as gate:
+        yield gate
+
+
+@pytest.fixture
+def log() -> Log:
+    """A log reporter with a logger and a clock of its own."""
+    return Log()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
 import threading
 import time
 from collections import deque
@@ -15,27 +14,19 @@ from loopwatch.observe import jobs as jobs_module
 from loopwatch.observe.asyncio_loop import step_codes
 from loopwatch.observe.executors import ExecutorHook
 from loopwatch.observe.jobs import Job, Pool
+from tests.made_alarm import Alarm
 
-SOON = 10.0
+SOON = 20.0
+"""Seconds after which what should come at once will never come."""
+
 SPAWN = multiprocessing.get_context("spawn")
-
-
-class Alarm:
-    """Stands in for the sampler's."""
-
-    def __init__(self) -> None:
-        self.asleep = True
-        self.woken = 0
-
-    def wake(self) -> None:
-        self.woken += 1
 
 
 class Watched:
     """The hook, and the jobs that it tells of."""
 
     def __init__(self) -> None:
-        self.alarm = Alarm()
+        self.alarm = Alarm(asleep=True)
         self.faults: deque[BaseException] = deque()
         self.hook = ExecutorHook(self.alarm, self.faults, step_codes)
 
@@ -96,18 +87,6 @@ def until(met: Callable[[], object]) -> None:
     while not met():
         assert time.monotonic() < deadline
         time.sleep(0.002)
-
-
-def double(number: int) -> int:
-    return 2 * number
-
-
-def fail() -> None:
-    raise LookupError("on purpose")
-
-
-def leave_the_process() -> None:
-    os._exit(3)
 
 
 def submitters(job: Job) -> list[str]:

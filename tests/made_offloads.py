@@ -6,12 +6,18 @@ import dis
 from types import CodeType
 from typing import Any
 
+from loopwatch.explain.culprit import OwnCode, Places
 from loopwatch.facts import Glance, OffloadTally, Origin, RawFrame
 
 LIBRARY = "/venv/lib/site-packages/"
 STDLIB = "/usr/lib/python/"
 OURS = "/opt/loopwatch/"
 APPLICATION = "/srv/"
+
+
+def made_own() -> OwnCode:
+    """What is the application's own where these jobs are made."""
+    return OwnCode(places=Places((STDLIB[:-1],), (LIBRARY[:-1],), (OURS[:-1],)))
 
 
 def frame(name: str, root: str = APPLICATION, call: str = "work") -> RawFrame:

@@ -11,6 +11,7 @@ import pytest
 from loopwatch.observe.loop_state import EntryState, Held, LoopState, Outlets
 from loopwatch.observe.steps import make_run
 from loopwatch.testing import FakeClock
+from tests.made_alarm import Alarm
 
 THRESHOLD = 0.05
 
@@ -43,15 +44,6 @@ class Handle:
 
     def run(self) -> None:
         self._callback()
-
-
-class Alarm:
-    def __init__(self) -> None:
-        self.asleep = False
-        self.woken = 0
-
-    def wake(self) -> None:
-        self.woken += 1
 
 
 class Bench:

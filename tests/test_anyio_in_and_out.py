@@ -9,20 +9,14 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 anyio = pytest.importorskip("anyio")
 
-from tests.anyio_jobs import ENTRY, IN_MODULE, OWNER, SOON, Gate, Watched, in_thread, spin, watching  # noqa: E402
-
-
-@pytest.fixture
-def watched() -> Iterator[Watched]:
-    with watching() as watched:
-        yield watched
+from tests.anyio_jobs import ENTRY, IN_MODULE, OWNER, Watched, in_thread, spin  # noqa: E402
+from tests.executing import SOON, Gate  # noqa: E402
 
 
 def test_uninstall_puts_the_identical_object_back() -> None:
@@ -44,7 +38,7 @@ def test_uninstall_puts_the_identical_object_back() -> None:
     assert vars(OWNER)[ENTRY] is before
 
 
-def test_the_entry_keeps_its_name_and_signature(watched: Watched) -> None:
+def test_the_entry_keeps_its_name_and_signature(watched_anyio: Watched) -> None:
     """Who inspects AnyIO finds the same function."""
     assert getattr(OWNER, ENTRY).__wrapped__ if not IN_MODULE else True
     assert {"limiter", "func"} <= set(inspect.signature(getattr(OWNER, ENTRY)).parameters) or IN_MODULE

@@ -7,22 +7,16 @@ import functools
 import inspect
 import time
 import traceback
-from collections.abc import Iterator
 
 import pytest
 
 anyio = pytest.importorskip("anyio")
 
-from tests.anyio_jobs import ABANDON, OWNER, Gate, Watched, in_thread, run_of, spin, until, wait_of, watching  # noqa: E402
+from tests.anyio_jobs import ABANDON, OWNER, Watched, in_thread, run_of, spin, until, wait_of  # noqa: E402
+from tests.executing import Gate  # noqa: E402
 
 
-@pytest.fixture
-def watched() -> Iterator[Watched]:
-    with watching() as watched:
-        yield watched
-
-
-def test_a_failure_is_told_and_looks_as_ever(watched: Watched) -> None:
+def test_a_failure_is_told_and_looks_as_ever(watched_anyio: Watched) -> None:
     """The very exception comes out, its traceback has no frame of ours, and the outcome is ``failed``."""
     raised = ValueError("no such thumb")
 
@@ -37,17 +31,17 @@ def test_a_failure_is_told_and_looks_as_ever(watched: Watched) -> None:
         assert not [file for file in files if "loopwatch/" in file.replace("tests/", "")]
 
     asyncio.run(main())
-    assert watched.job().outcome == "failed"
+    assert watched_anyio.job().outcome == "failed"
 
 
-def test_a_wait_that_is_cancelled_is_told_and_costs_no_token(watched: Watched) -> None:
+def test_a_wait_that_is_cancelled_is_told_and_costs_no_token(watched_anyio: Watched) -> None:
     """Cancelled in the queue: it never ran, its wait is known, no token and no job is left over."""
     gate = Gate()
 
     async def main() -> None:
         limiter = anyio.CapacityLimiter(1)
         holder = asyncio.ensure_future(in_thread(gate.hold, limiter=limiter))
-        pool = await watched.pool()
+        pool = await watched_anyio.pool()
         waiter = asyncio.ensure_future(in_thread(gate.hold, limiter=limiter))
         await until(lambda: pool.waiting)
         await asyncio.sleep(0.05)
@@ -57,7 +51,7 @@ def test_a_wait_that_is_cancelled_is_told_and_costs_no_token(watched: Watched) -
         ours = [frame for frame in traceback.extract_tb(caught.tb) if "loopwatch/observe" in frame.filename]
         assert len(ours) <= 1
         assert pool.waiting == {}
-        job = watched.job()
+        job = watched_anyio.job()
         assert (job.outcome, job.started) == ("cancelled", None)
         assert wait_of(job) >= 0.04
         gate.opened.set()
@@ -65,10 +59,10 @@ def test_a_wait_that_is_cancelled_is_told_and_costs_no_token(watched: Watched) -
         assert limiter.borrowed_tokens == 0
 
     asyncio.run(main())
-    assert watched.job().outcome == "completed"
+    assert watched_anyio.job().outcome == "completed"
 
 
-def test_a_scope_that_is_cancelled_ends_the_wait_too(watched: Watched) -> None:
+def test_a_scope_that_is_cancelled_ends_the_wait_too(watched_anyio: Watched) -> None:
     """AnyIO's own cancellation works in the queue as it does unwatched."""
     gate = Gate()
 
@@ -76,37 +70,37 @@ def test_a_scope_that_is_cancelled_ends_the_wait_too(watched: Watched) -> None:
         limiter = anyio.CapacityLimiter(1)
         async with anyio.create_task_group() as group:
             group.start_soon(functools.partial(in_thread, gate.hold, limiter=limiter))
-            await watched.pool()
+            await watched_anyio.pool()
             with anyio.move_on_after(0.02) as scope:
                 await in_thread(gate.hold, limiter=limiter)
             assert scope.cancel_called
             gate.opened.set()
 
     asyncio.run(main())
-    assert [job.outcome for job in watched.jobs()] == ["cancelled", "completed"]
+    assert [job.outcome for job in watched_anyio.jobs()] == ["cancelled", "completed"]
 
 
-def test_an_abandoned_job_is_followed_to_its_end(watched: Watched) -> None:
+def test_an_abandoned_job_is_followed_to_its_end(watched_anyio: Watched) -> None:
     """The caller gave up while the thread runs: the job is over when its function is, and is called abandoned."""
     gate = Gate()
 
     async def main() -> None:
         with anyio.move_on_after(0.02):
             await in_thread(gate.hold, **{ABANDON: True})
-        pool = await watched.pool()
-        assert watched.jobs() == []
+        pool = await watched_anyio.pool()
+        assert watched_anyio.jobs() == []
         assert (pool.busy(), pool.threads(), pool.full()) == (1, 1, False)  # a thread, but no token
         time.sleep(0.1)
         gate.opened.set()
         await until(lambda: not pool.running)
 
     asyncio.run(main())
-    job = watched.job()
+    job = watched_anyio.job()
     assert job.outcome == "abandoned"
     assert run_of(job) >= 0.1
 
 
-def test_a_cancelled_scope_waits_for_a_job_that_may_not_be_abandoned(watched: Watched) -> None:
+def test_a_cancelled_scope_waits_for_a_job_that_may_not_be_abandoned(watched_anyio: Watched) -> None:
     """Without leave to abandon it, a job of a cancelled scope runs to its end and is completed."""
 
     async def main() -> None:
@@ -114,28 +108,28 @@ def test_a_cancelled_scope_waits_for_a_job_that_may_not_be_abandoned(watched: Wa
             await in_thread(time.sleep, 0.1)
 
     asyncio.run(main())
-    job = watched.job()
+    job = watched_anyio.job()
     assert job.outcome == "completed"
     assert run_of(job) >= 0.09
 
 
-def test_a_job_that_a_worker_takes_at_the_last_moment_still_runs(watched: Watched) -> None:
+def test_a_job_that_a_worker_takes_at_the_last_moment_still_runs(watched_anyio: Watched) -> None:
     """The caller gives up between the worker's look at whether it has and its call: told once, and called as ever."""
 
     async def main() -> None:
         frame = inspect.currentframe()
         assert frame is not None
-        (job,) = watched.hook.stand_in(OWNER, (functools.partial(spin, 0.0),), {}, None, frame)
+        (job,) = watched_anyio.hook.stand_in(OWNER, (functools.partial(spin, 0.0),), {}, None, frame)
         with pytest.raises(asyncio.CancelledError):
             async with job:
                 raise asyncio.CancelledError
         assert await asyncio.to_thread(job) == "done"
 
     asyncio.run(main())
-    assert [job.outcome for job in watched.jobs() if job.pool.name == "anyio"] == ["cancelled"]
+    assert [job.outcome for job in watched_anyio.jobs() if job.pool.name == "anyio"] == ["cancelled"]
 
 
-def test_a_borrower_that_asks_twice_gets_its_error(watched: Watched) -> None:
+def test_a_borrower_that_asks_twice_gets_its_error(watched_anyio: Watched) -> None:
     """AnyIO's own refusal comes through, and nothing is left in the pool."""
 
     async def main() -> None:
@@ -143,8 +137,8 @@ def test_a_borrower_that_asks_twice_gets_its_error(watched: Watched) -> None:
         async with limiter:
             with pytest.raises(RuntimeError, match="already holding"):
                 await in_thread(spin, 0.0, limiter=limiter)
-        pool = await watched.pool(running=0)
+        pool = await watched_anyio.pool(running=0)
         assert pool.waiting == {}
 
     asyncio.run(main())
-    assert (watched.jobs()[-1].outcome) == "failed"
+    assert (watched_anyio.jobs()[-1].outcome) == "failed"

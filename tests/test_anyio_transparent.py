@@ -13,16 +13,11 @@ import pytest
 anyio = pytest.importorskip("anyio")
 from anyio import from_thread  # noqa: E402
 
-from tests.anyio_jobs import ENTRY, IN_MODULE, OWNER, SOON, Watched, in_thread, spin, watching  # noqa: E402
+from tests.anyio_jobs import ENTRY, IN_MODULE, OWNER, Watched, in_thread, spin  # noqa: E402
+from tests.executing import SOON  # noqa: E402
 
 
-@pytest.fixture
-def watched() -> Iterator[Watched]:
-    with watching() as watched:
-        yield watched
-
-
-def test_context_arguments_and_result_are_as_ever(watched: Watched) -> None:
+def test_context_arguments_and_result_are_as_ever(watched_anyio: Watched) -> None:
     """The worker sees the caller's context and arguments, the caller the very result."""
     user: contextvars.ContextVar[str] = contextvars.ContextVar("user")
     result = object()
@@ -41,11 +36,11 @@ def test_context_arguments_and_result_are_as_ever(watched: Watched) -> None:
         assert not [variable for variable in context if "loopwatch" in variable.name]
 
     asyncio.run(main())
-    assert watched.job().outcome == "completed"
+    assert watched_anyio.job().outcome == "completed"
 
 
 @pytest.mark.skipif(IN_MODULE, reason="AnyIO 3 takes the function's arguments in place")
-def test_the_entry_takes_its_arguments_by_position_and_by_keyword(watched: Watched) -> None:
+def test_the_entry_takes_its_arguments_by_position_and_by_keyword(watched_anyio: Watched) -> None:
     """However the backend is called: the job is timed, and the limiter is the one that was given."""
 
     async def main() -> None:
@@ -56,14 +51,14 @@ def test_the_entry_takes_its_arguments_by_position_and_by_keyword(watched: Watch
         assert await entry(len, ("ab",), True, None) == 2
         assert await entry(len, ("ab",), limiter=limiter) == 2
         assert await entry(func=len, args=("ab",), limiter=limiter) == 2
-        assert (limiter.borrowed_tokens, len(watched.executors.pools)) == (0, 2)
+        assert (limiter.borrowed_tokens, len(watched_anyio.executors.pools)) == (0, 2)
 
     asyncio.run(main())
-    names = [job.pool.name == "anyio" for job in watched.jobs()]
+    names = [job.pool.name == "anyio" for job in watched_anyio.jobs()]
     assert names == [True, False, True, False, False]
 
 
-def test_what_is_no_function_fails_as_ever(watched: Watched) -> None:
+def test_what_is_no_function_fails_as_ever(watched_anyio: Watched) -> None:
     """A mistake of the caller stays the caller's."""
 
     async def main() -> None:
@@ -71,10 +66,10 @@ def test_what_is_no_function_fails_as_ever(watched: Watched) -> None:
             await in_thread(42)
 
     asyncio.run(main())
-    assert watched.jobs() == []
+    assert watched_anyio.jobs() == []
 
 
-def test_a_limiter_that_cannot_be_followed_passes_unwatched(watched: Watched) -> None:
+def test_a_limiter_that_cannot_be_followed_passes_unwatched(watched_anyio: Watched) -> None:
     """An error of ours is noted, and the application's call goes on."""
 
     class Bare:
@@ -88,12 +83,12 @@ def test_a_limiter_that_cannot_be_followed_passes_unwatched(watched: Watched) ->
         return await in_thread(spin, 0.0, limiter=Bare())
 
     assert asyncio.run(main()) == "done"
-    assert watched.jobs() == []
-    assert [type(fault) for fault in watched.faults] == [TypeError]
-    watched.faults.clear()
+    assert watched_anyio.jobs() == []
+    assert [type(fault) for fault in watched_anyio.faults] == [TypeError]
+    watched_anyio.faults.clear()
 
 
-def test_coming_back_from_a_worker_works(watched: Watched) -> None:
+def test_coming_back_from_a_worker_works(watched_anyio: Watched) -> None:
     """``from_thread`` and blocking portals do as they do unwatched."""
 
     async def double(number: int) -> int:
@@ -111,12 +106,12 @@ def test_coming_back_from_a_worker_works(watched: Watched) -> None:
     with from_thread.start_blocking_portal() as portal:
         assert portal.call(double, 4) == 8
         assert portal.start_task_soon(in_thread, spin, 0.0).result(SOON) == "done"
-    targets = [job.lane.origin.target.rpartition(".")[2] for job in watched.jobs() if job.pool.name == "anyio"]
+    targets = [job.lane.origin.target.rpartition(".")[2] for job in watched_anyio.jobs() if job.pool.name == "anyio"]
     assert targets == ["work", "spin"]
 
 
 @pytest.mark.needs("starlette")
-def test_a_route_is_named_by_its_function_and_by_the_way_to_it(watched: Watched) -> None:
+def test_a_route_is_named_by_its_function_and_by_the_way_to_it(watched_anyio: Watched) -> None:
     """Starlette wraps functions in partials: the target is the function inside, its own frames are kept."""
     from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 
@@ -133,7 +128,7 @@ def test_a_route_is_named_by_its_function_and_by_the_way_to_it(watched: Watched)
         return await endpoint(), await stream()
 
     assert asyncio.run(main()) == ((7, True), [1, 2])
-    job, *items = watched.jobs()
+    job, *items = watched_anyio.jobs()
     assert job.lane.origin.target.endswith(route.__qualname__)
     assert [frame.code.co_name for frame in job.lane.origin.frames] == [
         "run_sync",
@@ -144,7 +139,7 @@ def test_a_route_is_named_by_its_function_and_by_the_way_to_it(watched: Watched)
     assert [job.outcome for job in items] == ["completed", "completed", "failed"]
 
 
-def test_a_context_manager_is_named_by_its_generator_and_left_alone(watched: Watched) -> None:
+def test_a_context_manager_is_named_by_its_generator_and_left_alone(watched_anyio: Watched) -> None:
     """Frameworks enter and leave one in a worker: both are the application's function, and nothing is put on it."""
 
     @contextlib.contextmanager
@@ -159,12 +154,12 @@ def test_a_context_manager_is_named_by_its_generator_and_left_alone(watched: Wat
         await in_thread(manager.__exit__, None, None, None)
 
     asyncio.run(main())
-    jobs = watched.jobs()
+    jobs = watched_anyio.jobs()
     assert [job.lane.origin.target for job in jobs] == [f"{__name__}.{session.__qualname__}"] * 2
 
 
 @pytest.mark.needs("fastapi", "httpx")
-def test_routes_and_dependencies_of_fastapi_are_named_by_the_application(watched: Watched) -> None:
+def test_routes_and_dependencies_of_fastapi_are_named_by_the_application(watched_anyio: Watched) -> None:
     """FastAPI puts functions of its own around routes and generators: the targets are the application's."""
     import fastapi
     import httpx
@@ -189,7 +184,7 @@ def test_routes_and_dependencies_of_fastapi_are_named_by_the_application(watched
             return str((await client.get("/order")).json())
 
     assert asyncio.run(main()) == "ann: session"
-    jobs = watched.jobs()
+    jobs = watched_anyio.jobs()
     targets = [job.lane.origin.target.rpartition(".")[2] for job in jobs]
     assert targets == ["session", "user", "order", "session"]
     assert {job.pool.name for job in jobs[:3]} == {"anyio"}

@@ -106,6 +106,24 @@ def test_who_only_waited_is_not_blamed_for_tokens_that_the_application_held(own)
     assert "held_directly" not in explain_backlog(congestion(WaitTally(SEARCH, 3, 1.5, 0.0)), own).evidence
 
 
+def test_workers_that_the_application_took_itself_are_to_be_given_back_sooner(own):
+    """No job holds them, so shorter jobs would not help."""
+    remedy = explain_backlog(congestion(WaitTally(SEARCH, 3, 1.5, 0.0), taken=6), own).remedy
+    assert "async with limiter" in remedy
+    jobs = explain_backlog(congestion(WaitTally(SEARCH, 3, 1.5, 0.2), taken=5), own).remedy
+    assert "async with limiter" not in jobs
+
+
+@pytest.mark.skipif(not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="threads compute side by side")
+def test_jobs_that_compute_are_not_told_to_take_more_threads(own):
+    """Where most of the workers were seen computing; a pool of processes has no lock to share."""
+    holders = (look(REPORT), look(REPORT), look(SEARCH, activity="file"))
+    tally = WaitTally(REPORT, 4, 2.0, 3.0)
+    assert "would not help" in explain_backlog(congestion(tally, holders=holders), own).remedy
+    assert "would not help" not in explain_backlog(congestion(tally, holders=holders[1:]), own).remedy
+    assert "would not help" not in explain_backlog(congestion(tally, holders=holders, kind="process"), own).remedy
+
+
 def test_lanes_of_one_site_are_added_up(own):
     """A site that is reached on several ways is one submitter, and may be the culprit only in sum."""
     ways = [SEARCH._replace(frames=(*SEARCH.frames, frame(f"shop.views.{name}"))) for name in ("index", "home")]
@@ -203,7 +221,7 @@ def test_a_pool_that_waits_for_itself_is_a_self_deadlock(own, nested, progressin
 
 @pytest.mark.parametrize(
     ("activities", "native"),
-    [(["network", "network", "running"], True), (["network", "running", "running"], False), (["sleep"], False)],
+    [(["network", "network", "running"], True), (["network", "file", "file"], False), (["sleep"], False)],
 )
 def test_workers_that_wait_for_the_network_call_for_a_native_client(own, activities, native):
     """If most of them do; more workers would help the others, and a sleep is not the network."""

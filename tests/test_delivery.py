@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -13,28 +12,15 @@ import pytest
 from loopwatch.model import Event
 from loopwatch.record.delivery import Delivery
 from loopwatch.testing import RecordingReporter
-from tests.made_deliveries import LONG, Gate, Make, begin_flush, behind, deliveries, event, ids, reporter_threads
-
-
-@pytest.fixture
-def make() -> Iterator[Make]:
-    with deliveries() as make:
-        yield make
-
-
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    with Gate() as gate:
-        yield gate
-
+from tests.made_deliveries import LONG, Gate, Make, begin_flush, behind, event, ids, reporter_threads
 
 # --- the way of an event ---
 
 
-def test_every_reporter_gets_every_event_in_order(make: Make) -> None:
+def test_every_reporter_gets_every_event_in_order(make_delivery: Make) -> None:
     """The order of events is the order in which they were put, for each reporter."""
     first, second = RecordingReporter(), RecordingReporter()
-    delivery = make(first, second)
+    delivery = make_delivery(first, second)
     for number in range(50):
         delivery.put(event(number))
     assert delivery.flush(LONG)
@@ -42,18 +28,18 @@ def test_every_reporter_gets_every_event_in_order(make: Make) -> None:
     assert delivery.dropped == 0
 
 
-def test_reporters_run_on_a_daemon_thread_of_their_own(make: Make) -> None:
+def test_reporters_run_on_a_daemon_thread_of_their_own(make_delivery: Make) -> None:
     """Neither the caller's thread waits for reporters nor the end of the process."""
     threads: list[threading.Thread] = []
-    delivery = make(lambda event: threads.append(threading.current_thread()))
+    delivery = make_delivery(lambda event: threads.append(threading.current_thread()))
     delivery.put(event(1))
     assert delivery.flush(LONG)
     assert [(thread.name, thread.daemon) for thread in threads] == [("loopwatch-reporter", True)]
 
 
-def test_what_was_put_before_the_start_is_delivered_after_it(make: Make, events: RecordingReporter) -> None:
+def test_what_was_put_before_the_start_is_delivered_after_it(make_delivery: Make, events: RecordingReporter) -> None:
     """The thread starts late (in a forked worker, at its first event), and misses nothing."""
-    delivery = make(events, start=False)
+    delivery = make_delivery(events, start=False)
     delivery.put(event(1))
     assert not delivery.flush(LONG)
     delivery.start()
@@ -61,22 +47,22 @@ def test_what_was_put_before_the_start_is_delivered_after_it(make: Make, events:
     assert ids(events) == [1]
 
 
-def test_starting_twice_starts_one_thread(make: Make, events: RecordingReporter) -> None:
+def test_starting_twice_starts_one_thread(make_delivery: Make, events: RecordingReporter) -> None:
     """Two threads would mix up the order."""
-    delivery = make(events)
+    delivery = make_delivery(events)
     delivery.start()
     assert len(reporter_threads()) == 1
 
 
 def test_a_start_that_fails_can_be_tried_again(
-    make: Make, events: RecordingReporter, monkeypatch: pytest.MonkeyPatch
+    make_delivery: Make, events: RecordingReporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where no thread can be started nobody waits for one, and nothing is lost."""
 
     def start(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    delivery = make(events, start=False)
+    delivery = make_delivery(events, start=False)
     delivery.put(event(1))
     with monkeypatch.context() as patch, pytest.raises(RuntimeError):
         patch.setattr(threading.Thread, "start", start)
@@ -87,9 +73,9 @@ def test_a_start_that_fails_can_be_tried_again(
     assert ids(events) == [1]
 
 
-def test_no_event_is_lost_between_threads(make: Make, events: RecordingReporter) -> None:
+def test_no_event_is_lost_between_threads(make_delivery: Make, events: RecordingReporter) -> None:
     """What many threads put at a time is given or counted as dropped, each event exactly once."""
-    delivery = make(events, size=5)
+    delivery = make_delivery(events, size=5)
     start = threading.Barrier(4)
 
     def put(offset: int) -> None:
@@ -115,7 +101,7 @@ def told(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
 
 @pytest.mark.parametrize("error", [ValueError("no"), SystemExit(1), KeyboardInterrupt()], ids=lambda each: repr(each))
 def test_a_reporter_that_raises_is_named_once_and_dropped(
-    make: Make, events: RecordingReporter, caplog: pytest.LogCaptureFixture, error: BaseException
+    make_delivery: Make, events: RecordingReporter, caplog: pytest.LogCaptureFixture, error: BaseException
 ) -> None:
     """Whatever it raises, the log says so once, with the traceback, and the other reporters go on."""
     calls: list[Event] = []
@@ -124,7 +110,7 @@ def test_a_reporter_that_raises_is_named_once_and_dropped(
         calls.append(event)
         raise error
 
-    delivery = make(broken, events)
+    delivery = make_delivery(broken, events)
     for number in range(3):
         delivery.put(event(number))
     assert delivery.flush(LONG)
@@ -151,17 +137,19 @@ class Counting:
             raise ValueError("no")
 
 
-def test_only_the_reporter_that_raised_is_dropped(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+def test_only_the_reporter_that_raised_is_dropped(make_delivery: Make, caplog: pytest.LogCaptureFixture) -> None:
     """An equal one that works is not taken for it."""
     working, broken = Counting(fails=False), Counting(fails=True)
-    delivery = make(working, broken)
+    delivery = make_delivery(working, broken)
     for number in range(3):
         delivery.put(event(number))
     assert delivery.flush(LONG)
     assert (working.calls, broken.calls) == (3, 1)
 
 
-def test_a_reporter_whose_complaint_cannot_be_logged_harms_nobody(make: Make, events: RecordingReporter) -> None:
+def test_a_reporter_whose_complaint_cannot_be_logged_harms_nobody(
+    make_delivery: Make, events: RecordingReporter
+) -> None:
     """A log handler that raises, too, ends neither the delivery nor the application."""
 
     class Broken(logging.Handler):
@@ -174,7 +162,7 @@ def test_a_reporter_whose_complaint_cannot_be_logged_harms_nobody(make: Make, ev
     handler, log = Broken(), logging.getLogger("loopwatch")
     log.addHandler(handler)
     try:
-        delivery = make(broken, events)
+        delivery = make_delivery(broken, events)
         for number in range(2):
             delivery.put(event(number))
         assert delivery.flush(LONG)
@@ -183,9 +171,9 @@ def test_a_reporter_whose_complaint_cannot_be_logged_harms_nobody(make: Make, ev
     assert ids(events) == [0, 1]
 
 
-def test_without_reporters_events_are_taken_all_the_same(make: Make) -> None:
+def test_without_reporters_events_are_taken_all_the_same(make_delivery: Make) -> None:
     """Nothing fills up when nobody listens, or nobody is left."""
-    delivery = make(size=1)
+    delivery = make_delivery(size=1)
     for number in range(3):
         delivery.put(event(number))
         assert delivery.flush(LONG)
@@ -195,9 +183,9 @@ def test_without_reporters_events_are_taken_all_the_same(make: Make) -> None:
 # --- a reporter that is slow ---
 
 
-def test_a_slow_reporter_costs_the_newest_events_and_they_are_counted(make: Make, gate: Gate) -> None:
+def test_a_slow_reporter_costs_the_newest_events_and_they_are_counted(make_delivery: Make, gate: Gate) -> None:
     """The queue is bounded: what does not fit is dropped and counted; what was queued is kept, in order."""
-    delivery = make(gate, size=3)
+    delivery = make_delivery(gate, size=3)
     behind(gate, delivery, 0, 1, 2, 3, 4, 5)
     assert delivery.dropped == 2
     gate.open.set()
@@ -209,9 +197,9 @@ def test_a_slow_reporter_costs_the_newest_events_and_they_are_counted(make: Make
     assert delivery.dropped == 2
 
 
-def test_put_never_waits(make: Make, gate: Gate) -> None:
+def test_put_never_waits(make_delivery: Make, gate: Gate) -> None:
     """A hanging reporter and a full queue do not hold up whoever has an event to tell."""
-    delivery = make(gate, size=1)
+    delivery = make_delivery(gate, size=1)
     began = time.monotonic()
     behind(gate, delivery, *range(1000))
     assert delivery.dropped == 998
@@ -221,9 +209,9 @@ def test_put_never_waits(make: Make, gate: Gate) -> None:
 # --- flush ---
 
 
-def test_flush_says_no_when_it_took_too_long(make: Make, gate: Gate) -> None:
+def test_flush_says_no_when_it_took_too_long(make_delivery: Make, gate: Gate) -> None:
     """It waits for as long as it may, and tells the truth."""
-    delivery = make(gate)
+    delivery = make_delivery(gate)
     behind(gate, delivery, 0)
     began = time.monotonic()
     assert not delivery.flush(0.05)
@@ -235,9 +223,31 @@ def test_flush_says_no_when_it_took_too_long(make: Make, gate: Gate) -> None:
     assert ids(gate.passed) == [0]
 
 
-def test_flush_cannot_be_dropped(make: Make, gate: Gate) -> None:
+def test_what_is_dropped_is_told_when_it_begins_and_when_it_is_over(
+    make_delivery: Make, gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once each, with the number by then; where nothing is dropped, nothing is told."""
+    delivery = make_delivery(gate, size=2)
+    behind(gate, delivery, *range(5))
+    gate.open.set()
+    assert delivery.flush(LONG)
+    first = [record.getMessage() for record in caplog.records]
+    assert len(first) == 1 and first[0].startswith("loopwatch has dropped 2 events so far")
+    delivery.stop(LONG)
+    assert len(caplog.records) == 1
+    late = Gate()
+    delivery = make_delivery(late, size=1)
+    behind(late, delivery, 0, 1, 2, 3)
+    caplog.clear()
+    delivery.stop(0.0)
+    late.open.set()
+    (over,) = [record for record in caplog.records if "in all" in record.getMessage()]
+    assert (over.levelname, "dropped 3 events in all" in over.getMessage()) == ("WARNING", True)
+
+
+def test_flush_cannot_be_dropped(make_delivery: Make, gate: Gate) -> None:
     """It waits behind a full queue and is answered, though events are dropped before and after it."""
-    delivery = make(gate, size=2)
+    delivery = make_delivery(gate, size=2)
     behind(gate, delivery, 0, 1, 2, 3)
     waiting, answers = begin_flush(delivery)
     delivery.put(event(4))
@@ -248,9 +258,9 @@ def test_flush_cannot_be_dropped(make: Make, gate: Gate) -> None:
     assert delivery.dropped == 2
 
 
-def test_flushes_that_gave_up_leave_nothing_in_the_queue(make: Make, gate: Gate) -> None:
+def test_flushes_that_gave_up_leave_nothing_in_the_queue(make_delivery: Make, gate: Gate) -> None:
     """A health check that flushes again and again takes no place from events while a reporter hangs."""
-    delivery = make(gate, size=1)
+    delivery = make_delivery(gate, size=1)
     behind(gate, delivery, 0)
     for _ in range(20):
         assert not delivery.flush(0)
@@ -258,10 +268,10 @@ def test_flushes_that_gave_up_leave_nothing_in_the_queue(make: Make, gate: Gate)
     assert delivery.dropped == 0
 
 
-def test_flush_does_not_wait_for_later_events(make: Make, gate: Gate) -> None:
+def test_flush_does_not_wait_for_later_events(make_delivery: Make, gate: Gate) -> None:
     """It returns once the events before it were given, however many come after."""
     second = Gate()
-    delivery = make(gate, lambda event: second(event) if event.id == "1" else None)
+    delivery = make_delivery(gate, lambda event: second(event) if event.id == "1" else None)
     behind(gate, delivery, 0)
     waiting, answers = begin_flush(delivery)
     delivery.put(event(1))
@@ -271,10 +281,10 @@ def test_flush_does_not_wait_for_later_events(make: Make, gate: Gate) -> None:
     assert answers == [True]
 
 
-def test_a_reporter_may_flush(make: Make, gate: Gate) -> None:
+def test_a_reporter_may_flush(make_delivery: Make, gate: Gate) -> None:
     """It would wait for itself: it is told at once whether events still wait."""
     answers: list[bool] = []
-    delivery: Delivery = make(gate, lambda event: answers.append(delivery.flush(LONG)))
+    delivery: Delivery = make_delivery(gate, lambda event: answers.append(delivery.flush(LONG)))
     behind(gate, delivery, 0, 1)
     gate.open.set()
     began = time.monotonic()
@@ -284,9 +294,9 @@ def test_a_reporter_may_flush(make: Make, gate: Gate) -> None:
 
 
 @pytest.mark.parametrize("timeout", [1e12, float("inf")])
-def test_flush_takes_any_timeout(make: Make, events: RecordingReporter, gate: Gate, timeout: float) -> None:
+def test_flush_takes_any_timeout(make_delivery: Make, events: RecordingReporter, gate: Gate, timeout: float) -> None:
     """Also one that is longer than a lock of the platform can wait."""
-    delivery = make(gate, events)
+    delivery = make_delivery(gate, events)
     behind(gate, delivery, 0)
     threading.Timer(0.05, gate.open.set).start()
     assert delivery.flush(timeout)
@@ -294,11 +304,11 @@ def test_flush_takes_any_timeout(make: Make, events: RecordingReporter, gate: Ga
 
 
 @pytest.mark.needs("time_machine")
-def test_flush_ends_while_time_is_frozen(make: Make, gate: Gate) -> None:
+def test_flush_ends_while_time_is_frozen(make_delivery: Make, gate: Gate) -> None:
     """Waiting counts in real time, also in a test that stops the clock."""
     import time_machine
 
-    delivery = make(gate)
+    delivery = make_delivery(gate)
     behind(gate, delivery, 0)
     with time_machine.travel(0, tick=False):
         assert not delivery.flush(0.05)

@@ -7,12 +7,9 @@ import pytest
 from loopwatch.observe.loop_state import EntryState
 from loopwatch.observe.steps import NEVER
 from tests.bench import about
-from tests.state_bench import bench, plain_loops
+from tests.state_bench import bench
 
-
-@pytest.fixture(autouse=True)
-def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain_loops(monkeypatch)
+pytestmark = pytest.mark.usefixtures("plain_loops")
 
 
 @pytest.mark.parametrize("tapped", [True, False], ids=["poll seen", "poll unseen"])

@@ -7,27 +7,14 @@ import concurrent.futures
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from tests.executing import (
-    SPAWN,
-    Gate,
-    Watched,
-    double,
-    submitters,
-    target,
-    watching,
-)
-
-
-@pytest.fixture
-def watched() -> Iterator[Watched]:
-    with watching() as watched:
-        yield watched
+from tests.chores import double
+from tests.executing import SPAWN, Gate, submitters, target
 
 
 def test_a_direct_submit_is_timed(watched):

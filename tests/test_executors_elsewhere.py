@@ -7,29 +7,14 @@ import concurrent.futures
 import pickle
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import pytest
 
-from tests.executing import (
-    SOON,
-    SPAWN,
-    Watched,
-    double,
-    fail,
-    leave_the_process,
-    target,
-    watching,
-)
-
-
-@pytest.fixture
-def watched() -> Iterator[Watched]:
-    with watching() as watched:
-        yield watched
+from tests.chores import double, fail, leave_the_process
+from tests.executing import SOON, SPAWN, target
 
 
 def test_a_process_pool_is_timed_from_outside(watched):

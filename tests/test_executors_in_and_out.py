@@ -7,28 +7,14 @@ import inspect
 import os
 import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from loopwatch.observe.jobs import Pool, here, pool_on
-from tests.executing import (
-    SOON,
-    Gate,
-    Watched,
-    double,
-    target,
-    until,
-    watching,
-)
-
-
-@pytest.fixture
-def watched() -> Iterator[Watched]:
-    with watching() as watched:
-        yield watched
+from tests.chores import double
+from tests.executing import SOON, Gate, Watched, target, until, watching
 
 
 def test_the_alarm_is_woken_only_when_it_sleeps(watched):

@@ -7,27 +7,12 @@ import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-
-import pytest
 
 from loopwatch.observe.executors import Pools
 from loopwatch.observe.jobs import Pool, here
-from tests.executing import (
-    SOON,
-    Gate,
-    Watched,
-    double,
-    until,
-    watching,
-)
-
-
-@pytest.fixture
-def watched() -> Iterator[Watched]:
-    with watching() as watched:
-        yield watched
+from tests.chores import double
+from tests.executing import SOON, Gate, until
 
 
 class Payload:

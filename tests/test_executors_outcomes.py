@@ -5,26 +5,12 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.executing import (
-    SOON,
-    Gate,
-    Watched,
-    double,
-    fail,
-    target,
-    watching,
-)
-
-
-@pytest.fixture
-def watched() -> Iterator[Watched]:
-    with watching() as watched:
-        yield watched
+from tests.chores import double, fail
+from tests.executing import SOON, Gate, target
 
 
 def test_outcomes_are_told_apart(watched):

@@ -10,28 +10,14 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.thread import BrokenThreadPool
 from typing import Any
 
 import pytest
 
-from tests.executing import (
-    SOON,
-    Gate,
-    Watched,
-    double,
-    fail,
-    target,
-    watching,
-)
-
-
-@pytest.fixture
-def watched() -> Iterator[Watched]:
-    with watching() as watched:
-        yield watched
+from tests.chores import double, fail
+from tests.executing import SOON, Gate, target
 
 
 def frames_of(error: BaseException) -> list[str]:

@@ -5,23 +5,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 import loopwatch
-from loopwatch.model import Coverage
 from loopwatch.observe.foreign_executors import with_own_submit
 from loopwatch.record.coverage import coverage
-from tests.executing import Gate, Watched, double, fail, submitters, target, watching
-
-
-@pytest.fixture
-def watched() -> Iterator[Watched]:
-    with watching() as watched:
-        yield watched
+from tests.chores import double, fail
+from tests.executing import Gate, submitters, target, watching
 
 
 class Inline(Executor):
@@ -257,11 +250,15 @@ def test_executors_are_spoken_of_once_they_are_met() -> None:
     assert not [each for each in coverage() if each.subject.startswith("executors")]
 
 
-def test_processes_of_anyio_are_spoken_of_where_they_are_imported() -> None:
-    """AnyIO itself does not import them, so who does uses them."""
-    known = Coverage("AnyIO worker processes", "blind", "jobs of anyio.to_process go to no executor")
-    assert known in coverage(modules=("anyio", "anyio.to_process"))
-    assert known not in coverage(modules=("anyio",))
+@pytest.mark.parametrize(
+    ("module", "subject"),
+    [("anyio.to_process", "AnyIO worker processes"), ("multiprocessing.pool", "multiprocessing pools")],
+)
+def test_processes_that_are_no_executor_are_spoken_of_where_they_are_imported(module: str, subject: str) -> None:
+    """What they belong to does not import them, so who does uses them."""
+    (known,) = (each for each in coverage(modules=(module,)) if each.subject == subject)
+    assert known.seen == "blind" and "no executor" in known.detail
+    assert known not in coverage(modules=(module.rpartition(".")[0],))
 
 
 def test_a_watch_counts_the_jobs_of_any_executor_and_says_how(events):

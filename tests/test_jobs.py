@@ -6,7 +6,6 @@ import gc
 import sys
 import threading
 import weakref
-from collections.abc import Iterator
 from itertools import count
 from types import CodeType, FrameType
 from typing import Any
@@ -15,14 +14,6 @@ import pytest
 
 from loopwatch.observe import jobs
 from loopwatch.observe.jobs import NOWHERE, first, here
-from tests.made_jobs import Setting, setting_up
-
-
-@pytest.fixture
-def setting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Setting]:
-    with setting_up(monkeypatch) as setting:
-        yield setting
-
 
 # --- times and outcomes ---
 

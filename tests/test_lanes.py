@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
 from typing import Any
 
-import pytest
-
 from loopwatch.observe.callees import callee_of
 from loopwatch.observe.jobs import NOWHERE, Pool
-from tests.made_jobs import Setting, setting_up
-
-
-@pytest.fixture
-def setting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Setting]:
-    with setting_up(monkeypatch) as setting:
-        yield setting
-
 
 # --- lanes ---
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,14 +11,7 @@ import pytest
 from loopwatch import _compat
 from loopwatch.observe.alarm import NOTABLE, Alarm, Lateness
 from loopwatch.observe.host import Span
-from tests.stage import THRESHOLD, Stage, on_stage
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with on_stage() as made:
-        yield made
-
+from tests.stage import THRESHOLD, Stage
 
 # --- lateness ----------------------------------------------------------------------------------
 

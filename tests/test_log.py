@@ -17,12 +17,6 @@ from loopwatch.report.text import render
 from tests.made_events import CHECKOUT, SEND
 from tests.made_logs import EACH, Log, backlog, offload, stall
 
-
-@pytest.fixture
-def log() -> Log:
-    return Log()
-
-
 # --- a record ---
 
 
@@ -37,6 +31,25 @@ def test_the_default_logger_is_called_loopwatch(caplog: pytest.LogCaptureFixture
     """Where no logger is given it is the one that the manual names."""
     LogReporter()(stall())
     assert [record.name for record in caplog.records] == ["loopwatch"]
+
+
+def test_a_logger_that_a_configuration_disabled_is_enabled_again_and_says_so(log: Log) -> None:
+    """``logging.config`` disables, by default, each logger that it is not told of; a second time is somebody's wish."""
+    log.logger.disabled = True
+    log.report(stall())
+    said, told = log.take()
+    assert "logger 'shop' was disabled" in said and told == render(stall())
+    log.logger.disabled = True
+    log.report(offload())
+    assert log.take() == [] and log.logger.disabled
+
+
+def test_a_logger_that_was_disabled_before_stays_so() -> None:
+    """Its owner knew what it would do."""
+    logger = logging.Logger("shop")
+    logger.disabled = True
+    LogReporter(logger)(stall())
+    assert logger.disabled
 
 
 def test_a_percent_sign_is_text(log: Log) -> None:

@@ -14,11 +14,6 @@ from tests.made_events import CHECKOUT, SEND
 from tests.made_logs import EVENTS, Log, backlog, offload, stall
 
 
-@pytest.fixture
-def log() -> Log:
-    return Log()
-
-
 def repeat(log: Log, times: int, event: Any) -> None:
     """One that is told, and so many more."""
     for _ in range(1 + times):

@@ -11,12 +11,9 @@ from loopwatch import _compat
 from loopwatch.observe.loop_state import LoopState
 from loopwatch.observe.steps import QUICK
 from tests.bench import about
-from tests.state_bench import KINDS, THRESHOLD, bench, plain_loops
+from tests.state_bench import KINDS, THRESHOLD, bench
 
-
-@pytest.fixture(autouse=True)
-def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain_loops(monkeypatch)
+pytestmark = pytest.mark.usefixtures("plain_loops")
 
 
 # --- steps -------------------------------------------------------------------------------------
@@ -163,8 +160,9 @@ def test_many_steps_of_one_turn_are_one_overrun(entry: bool, timeout: float | No
     (held,) = b.held
     assert (held.kind, held.steps, held.turn_seconds) == ("turn", 200, about(0.4))
     assert (held.started, held.ended) == (about(began), about(began + 0.4))
-    ((name, steps, seconds),) = held.contributors
+    ((name, steps, seconds, code),) = held.contributors
     assert (name.rpartition(".")[2], steps, seconds) == ("rest", 200, about(0.4))
+    assert code is not None and code.co_name == "rest"
 
 
 @KINDS

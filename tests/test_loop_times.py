@@ -12,12 +12,9 @@ from hypothesis import strategies as st
 from loopwatch import _compat
 from loopwatch.observe.steps import NEVER
 from tests.bench import about
-from tests.state_bench import KINDS, Bench, bench, nested, plain_loops
+from tests.state_bench import KINDS, Bench, bench, nested
 
-
-@pytest.fixture(autouse=True)
-def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain_loops(monkeypatch)
+pytestmark = pytest.mark.usefixtures("plain_loops")
 
 
 # --- times -------------------------------------------------------------------------------------

@@ -9,14 +9,12 @@ from typing import Any
 
 import pytest
 
-from loopwatch.explain.culprit import OwnCode, Places
+from loopwatch.explain.culprit import OwnCode
 from loopwatch.explain.offload import judge, worth_telling
 from loopwatch.facts import Glance, OffloadTally, Origin, RawFrame
 from tests.made_offloads import (
     CALLER,
     CARRIERS,
-    LIBRARY,
-    OURS,
     STDLIB,
     WRAPPER,
     at_call,
@@ -25,11 +23,6 @@ from tests.made_offloads import (
     origin,
     tally,
 )
-
-
-@pytest.fixture
-def own() -> OwnCode:
-    return OwnCode(places=Places((STDLIB[:-1],), (LIBRARY[:-1],), (OURS[:-1],)))
 
 
 def verdict(*glances: Glance, **numbers: Any) -> tuple[str, Any]:

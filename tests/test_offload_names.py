@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from loopwatch.explain.culprit import OwnCode, Places
+from loopwatch.explain.culprit import OwnCode
 from loopwatch.explain.offload import essential, judge, locate, name_site, own_target, site_of
 from loopwatch.facts import RawFrame
 from tests.made_offloads import (
@@ -18,17 +18,11 @@ from tests.made_offloads import (
     CARRIERS,
     LIBRARY,
     OURS,
-    STDLIB,
     WRAPPER,
     frame,
     origin,
     tally,
 )
-
-
-@pytest.fixture
-def own() -> OwnCode:
-    return OwnCode(places=Places((STDLIB[:-1],), (LIBRARY[:-1],), (OURS[:-1],)))
 
 
 def test_a_wrapper_in_a_library_is_named_with_its_caller(own):

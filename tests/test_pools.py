@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
 
-from tests.made_pools import LOOK, World, made_world
-
-
-@pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    with made_world(monkeypatch) as world:
-        yield world
-
+from tests.made_pools import LOOK
 
 # --- what is an episode ---
 

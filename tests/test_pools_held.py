@@ -9,14 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from loopwatch.observe.jobs import Job
-from tests.made_pools import LOOK, WAIT, World, made_world
-
-
-@pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    with made_world(monkeypatch) as world:
-        yield world
-
+from tests.made_pools import LOOK, WAIT, World
 
 # --- who held the workers ---
 

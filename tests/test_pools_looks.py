@@ -5,20 +5,12 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from loopwatch import _compat
 from loopwatch.observe.jobs import Job
-from tests.made_pools import LOOK, World, made_world
-
-
-@pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    with made_world(monkeypatch) as world:
-        yield world
-
+from tests.made_pools import LOOK, World
 
 # --- looks at workers ---
 

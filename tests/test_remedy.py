@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import pytest
 
-from loopwatch.explain.remedy import native_client, stall_remedy
+from loopwatch.explain.remedy import Holding, backlog_remedy, native_client, stall_remedy
 from loopwatch.facts import RawFrame
 from loopwatch.model import Cause
 
@@ -19,14 +19,14 @@ def frames(*modules: str) -> list[RawFrame]:
 
 def wait(waited_for: str, call: str | None = None, *modules: str) -> str:
     evidence = {"waited_for": waited_for, **({"call": call} if call else {})}
-    return stall_remedy("wait", evidence, frames(*modules), "step")
+    return stall_remedy("wait", evidence, frames(*modules), False)
 
 
 @pytest.mark.parametrize("cause", get_args(Cause))
-@pytest.mark.parametrize("kind", ["step", "turn"])
-def test_every_cause_has_a_remedy(cause: Any, kind: Any) -> None:
+@pytest.mark.parametrize("crowd", [False, True])
+def test_every_cause_has_a_remedy(cause: Any, crowd: bool) -> None:
     """One sentence, or two short ones, that end as such; also where the evidence says nothing more."""
-    text = stall_remedy(cause, {}, [], kind)
+    text = stall_remedy(cause, {}, [], crowd)
     assert text.endswith(".") and text[0].isupper()
     assert len(text) < 200
 
@@ -73,29 +73,29 @@ def test_a_process_is_to_be_started_by_asyncio() -> None:
     """Also where the wait was seen in the reading of its output."""
     run = compile("def run(): pass", "/usr/lib/python3/subprocess.py", "exec").co_consts[0]
     evidence = {"waited_for": "network", "call": "selector.select"}
-    text = stall_remedy("wait", evidence, [RawFrame(run, 0, "subprocess")], "step")
+    text = stall_remedy("wait", evidence, [RawFrame(run, 0, "subprocess")], False)
     assert "create_subprocess_exec" in text
 
 
 def test_an_import_is_named() -> None:
     """The module that was imported, where it is known."""
-    assert "Import pandas at start-up" in stall_remedy("import", {"module": "pandas"}, [], "step")
-    assert "Import the module at start-up" in stall_remedy("import", {}, [], "step")
+    assert "Import pandas at start-up" in stall_remedy("import", {"module": "pandas"}, [], False)
+    assert "Import the module at start-up" in stall_remedy("import", {}, [], False)
 
 
 def test_a_forced_collection_has_another_remedy_than_one_that_came_by_itself() -> None:
     """The one is a call to leave out, the other the price of many objects."""
-    assert "gc.collect()" in stall_remedy("gc", {"call": "gc.collect"}, [], "step")
-    assert "gc.freeze()" in stall_remedy("gc", {}, [], "step")
+    assert "gc.collect()" in stall_remedy("gc", {"call": "gc.collect"}, [], False)
+    assert "gc.freeze()" in stall_remedy("gc", {}, [], False)
 
 
 @pytest.mark.parametrize(
     ("lacked", "word"), [("cpu", "host"), ("interpreter", "threads"), ("thread", "a thread that it started")]
 )
-@pytest.mark.parametrize("kind", ["step", "turn"])
-def test_code_that_is_not_to_blame_is_told_so(lacked: str, word: str, kind: Any) -> None:
+@pytest.mark.parametrize("crowd", [False, True])
+def test_code_that_is_not_to_blame_is_told_so(lacked: str, word: str, crowd: bool) -> None:
     """A thread that got no CPU, or not the interpreter, did nothing wrong."""
-    text = stall_remedy("unknown", {"waited_for": lacked}, [], kind)
+    text = stall_remedy("unknown", {"waited_for": lacked}, [], crowd)
     assert text.startswith("This code is not to blame: ") and word in text
 
 
@@ -103,3 +103,19 @@ def test_no_client_is_known_for_other_packages() -> None:
     """Then the general remedy stands."""
     assert native_client(["shop", "numpy"]) is None
     assert "async client for this connection" in wait("network", "sock.recv", "shop.net")
+
+
+@pytest.mark.parametrize("holding", get_args(Holding))
+def test_every_hold_on_a_pool_has_a_remedy_of_its_own(holding: Holding) -> None:
+    """A sentence or two that end as such."""
+    text = backlog_remedy(holding, 6, ["shop"])
+    assert text.endswith(".") and text[0].isupper()
+    assert text not in {backlog_remedy(other, 6, ["shop"]) for other in get_args(Holding) if other != holding}
+
+
+def test_more_workers_are_no_remedy_where_they_compute() -> None:
+    """Nor where one job waits for another of the same pool."""
+    assert "more than 6 workers" in backlog_remedy("other", 6, ())
+    assert "more than 1 worker," in backlog_remedy("other", 1, ())
+    assert "would not help" in backlog_remedy("computing", 6, ())
+    assert "more than" not in backlog_remedy("jobs of the pool", 6, ())

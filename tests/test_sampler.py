@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,14 +13,7 @@ from loopwatch import _compat
 from loopwatch.facts import Overrun
 from loopwatch.observe.loop_state import LoopState
 from loopwatch.observe.steps import NEVER
-from tests.stage import PACE, THRESHOLD, Stage, on_stage
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with on_stage() as made:
-        yield made
-
+from tests.stage import PACE, THRESHOLD, Stage
 
 # --- when it looks -----------------------------------------------------------------------------
 

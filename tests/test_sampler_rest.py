@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -19,10 +18,10 @@ ASLEEP = 5.0
 
 
 @pytest.fixture
-def stage() -> Iterator[Stage]:
-    with on_stage() as made:
-        made.alarm.asleep = False
-        yield made
+def stage(stage: Stage) -> Stage:
+    """Its sampler is awake."""
+    stage.alarm.asleep = False
+    return stage
 
 
 # --- what must not fall in between -------------------------------------------------------------

@@ -1,52 +1,38 @@
-"""Offloads end to end: real work in real pools under a real watch, and what is said of it."""
+"""An async API that is a thread pool, end to end: who is named, with which numbers, and what is said of it."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import http.server
 import importlib
 import os
 import pathlib
-import socket
-import socketserver
-import subprocess
 import sys
 import textwrap
-import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-import loopwatch
-from loopwatch.model import Offload
-from loopwatch.testing import RecordingReporter
-from loopwatch.watch import Watch
+from tests.executing import SOON
+from tests.offloading import DELAY, at_once, fetch_page, offload, slow_database, slow_website
 
 pytestmark = pytest.mark.realtime
 
-SOON = 20.0
 MODULE = __name__
-DELAY = 0.05
 
 
 @pytest.fixture
-def watch(events: RecordingReporter) -> Iterator[Watch]:
-    """A watch that tells ``events``, and is gone with the test."""
-    with loopwatch.install(reporters=[events], prometheus=False) as watch:
-        yield watch
+def database() -> Iterator[tuple[str, int]]:
+    with slow_database() as database:
+        yield database
 
 
-def offload(watch: Watch, target: str = "") -> Offload:
-    """The only offload, or the only one to a target of that name."""
-    assert watch.flush(SOON)
-    found = [each for each in watch.snapshot().offloads if each.target.endswith(target)]
-    assert len(found) == 1, found
-    return found[0]
+@pytest.fixture
+def website() -> Iterator[str]:
+    with slow_website() as website:
+        yield website
 
 
 def line(function: Callable[..., object], text: str) -> int:
@@ -55,51 +41,6 @@ def line(function: Callable[..., object], text: str) -> int:
 
     lines, first = inspect.getsourcelines(function)
     return first + next(number for number, each in enumerate(lines) if text in each)
-
-
-# --- a server that takes its time ---
-
-
-class SlowReply(socketserver.BaseRequestHandler):
-    def handle(self) -> None:
-        self.request.recv(16)
-        time.sleep(DELAY)
-        self.request.sendall(b"done")
-
-
-class SlowPage(http.server.BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        time.sleep(DELAY)
-        self.send_response(200)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"{}")
-
-    def log_message(self, *given: Any) -> None:
-        pass
-
-
-def serve(kind: Any, handler: Any) -> Iterator[tuple[str, int]]:
-    with kind(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield server.server_address
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def database() -> Iterator[tuple[str, int]]:
-    """Replies to each connection after 50 ms."""
-    yield from serve(socketserver.ThreadingTCPServer, SlowReply)
-
-
-@pytest.fixture
-def website() -> Iterator[str]:
-    """Replies to each request after 50 ms."""
-    for host, port in serve(http.server.ThreadingHTTPServer, SlowPage):
-        yield f"http://{host}:{port}/"
 
 
 # --- packages that are made for the test ---
@@ -170,10 +111,6 @@ def client_of(install: Installer, package: str, folder: str) -> Any:
 async def show_orders(client: Any) -> bytes:
     reply: bytes = await client.get()
     return reply
-
-
-async def at_once(number: int, call: Callable[[], Any]) -> list[Any]:
-    return await asyncio.gather(*(call() for _ in range(number)))
 
 
 def ask_ten_at_a_time(client: Any, rounds: int = 4) -> None:
@@ -269,17 +206,11 @@ def test_the_caller_behind_a_deep_stack_of_a_library_is_found(watch, install, da
     assert all(each.site.startswith("vendororm.session.layer_0:") and each.jobs == 4 for each in found)
 
 
-def fetch_page(database: tuple[str, int]) -> bytes:
-    with socket.create_connection(database) as connection:
-        connection.sendall(b"get")
-        return connection.recv(16)
-
-
 def test_work_that_no_own_code_handed_over_is_named_by_its_target(watch, database):
     """gather(to_thread(f), ...): the task that hands the work over consists of asyncio alone."""
     asyncio.run(at_once(6, lambda: asyncio.to_thread(fetch_page, database)))
     found = offload(watch)
-    assert found.site == f"{MODULE}.fetch_page:{fetch_page.__code__.co_firstlineno}"
+    assert found.site == f"{fetch_page.__module__}.fetch_page:{fetch_page.__code__.co_firstlineno}"
     assert (found.verdict, found.wrapper, found.caller) == ("simulated async", None, None)
 
 
@@ -380,174 +311,3 @@ def test_the_share_is_that_of_the_callers_time(watch):
     shares = {each.site.rpartition(".")[2].partition(":")[0]: each.share for each in watch.snapshot().offloads}
     assert shares["half"] == pytest.approx(0.5, abs=0.12)
     assert shares["whole"] == pytest.approx(1.0, abs=0.12)
-
-
-# --- honest work ---
-
-
-def add_up() -> int:
-    total = 0
-    for number in range(300_000):
-        total += number * number % 7
-    return total
-
-
-def digest() -> str:
-    return hashlib.sha256(b"x" * 8_000_000).hexdigest()
-
-
-MEGABYTES = b"x" * 4_000_000
-
-
-def copy_through_a_file(folder: pathlib.Path) -> int:
-    path = folder / threading.current_thread().name
-    with open(path, "wb") as file:
-        for _ in range(8):
-            file.write(MEGABYTES)
-    with open(path, "rb") as file:
-        size = 0
-        while part := file.read(1 << 20):
-            size += len(part)
-    return size
-
-
-LOCK = threading.Lock()
-
-
-def take_turns() -> None:
-    with LOCK:
-        time.sleep(0.02)
-
-
-def run_a_program() -> None:
-    subprocess.run([sys.executable, "-c", "import time; time.sleep(0.1)"], check=True, stdin=subprocess.DEVNULL)
-
-
-def read_a_programs_output() -> bytes:
-    command = [sys.executable, "-c", "import time; time.sleep(0.1); print(1)"]
-    return subprocess.run(command, check=True, stdin=subprocess.DEVNULL, capture_output=True).stdout
-
-
-def in_a_pool(workers: int, number: int, function: Callable[..., Any], *given: Any) -> None:
-    """Run it so often on so many workers, each time awaited by a task of its own."""
-
-    async def ask() -> None:
-        await asyncio.get_running_loop().run_in_executor(pool, function, *given)
-
-    with ThreadPoolExecutor(workers) as pool:
-        asyncio.run(at_once(number, ask))
-
-
-def test_python_that_computes_is_a_cpu_offload(watch, events):
-    """Eight workers fight for one interpreter: each shows little CPU time, and none waits for anything else."""
-    in_a_pool(8, 160, add_up)  # so many threads leave the sampler few looks
-    found = offload(watch)
-    assert found.verdict == "cpu offload" and "process pool" in found.remedy
-    assert found.evidence["cpu_share"] < 0.5
-    assert events.offloads == []
-
-
-def test_c_code_that_computes_is_a_cpu_offload(watch, events):
-    """Hashing lets the interpreter go, and the workers share the CPUs."""
-    in_a_pool(4, 40, digest)
-    assert offload(watch).verdict == "cpu offload"
-    assert events.offloads == []
-
-
-def test_a_c_function_that_computes_is_a_cpu_offload(watch):
-    """The target itself is C: no frame of it is ever seen."""
-    in_a_pool(2, 40, hashlib.sha256, MEGABYTES * 2)
-    assert offload(watch).verdict == "cpu offload"
-
-
-def test_reading_and_writing_files_is_a_file_offload(watch, events, tmp_path):
-    """Many megabytes through files, most of it in memory: no async client would do better."""
-    in_a_pool(3, 15, copy_through_a_file, tmp_path)
-    found = offload(watch)
-    assert (found.verdict, found.evidence["waited_for"]) == ("file I/O offload", "file")
-    assert events.offloads == []
-
-
-def test_a_method_of_a_path_is_a_file_offload(watch, tmp_path):
-    """Known by its name, however quick it is."""
-    in_a_pool(2, 10, tmp_path.joinpath("file").write_bytes, MEGABYTES)
-    found = offload(watch)
-    assert found.verdict == "file I/O offload" and found.target.endswith("write_bytes")
-
-
-def test_jobs_that_wait_for_each_other_are_a_lock_offload(watch, events):
-    """One lock in four workers; the one that has it is seen at something else."""
-    in_a_pool(4, 20, take_turns)
-    found = offload(watch)
-    assert (found.verdict, found.evidence["waited_for"]) == ("lock offload", "lock")
-    assert events.offloads == []
-
-
-@pytest.mark.parametrize("function", [run_a_program, read_a_programs_output])
-def test_waiting_for_another_process_is_not_accused(watch, events, function):
-    """Whether it is waited for, or what it prints."""
-    in_a_pool(2, 6, function)
-    found = offload(watch)
-    assert (found.verdict, found.evidence["waited_for"]) == ("offload", "process")
-    assert events.offloads == []
-
-
-def test_work_that_no_loop_waits_for_is_not_accused(watch, events, database):
-    """A program of threads that fetches in a pool does what pools are for."""
-    with ThreadPoolExecutor(4) as pool:
-        assert set(pool.map(fetch_page, [database] * 20)) == {b"done"}
-    found = offload(watch)
-    assert found.verdict == "offload" and found.evidence["loop_jobs"] == 0
-    assert events.events == []
-
-
-def test_many_short_jobs_keep_an_estimate_of_their_cpu_time(watch):
-    """Once they are known to be short the clock is not read around each; what is known stands for all."""
-
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        for _ in range(6):
-            await asyncio.gather(*(loop.run_in_executor(pool, abs, 1) for _ in range(100)))
-            await asyncio.sleep(0.05)
-
-    with ThreadPoolExecutor(1) as pool:
-        asyncio.run(main())
-        found = offload(watch)
-        (lane,) = next(iter(watch._executors.pools)).lanes.values()
-    assert lane.quick and found.jobs == 600
-    assert found.cpu_seconds is not None and 0 < found.cpu_seconds <= found.run_seconds
-
-
-def test_names_looked_up_by_the_loop_are_not_accused(watch, events):
-    """A native client has no other way."""
-
-    async def connect() -> None:
-        await asyncio.get_running_loop().getaddrinfo("127.0.0.1", 80)
-
-    asyncio.run(at_once(20, connect))
-    assert offload(watch).verdict == "offload"
-    assert events.offloads == []
-
-
-def test_little_evidence_decides_nothing(watch, events):
-    """One job on a free pool: no verdict, and no event at all."""
-
-    async def nap() -> None:
-        await asyncio.to_thread(time.sleep, 0.5)
-
-    asyncio.run(nap())
-    found = offload(watch)
-    assert (found.verdict, found.jobs, found.remedy) == ("undecided", 1, "")
-    time.sleep(0.3)
-    assert watch.flush(SOON) and events.events == []
-
-
-def test_a_few_calls_are_judged_but_not_told(watch, events):
-    """The snapshot has the verdict; an event is worth a second of waiting."""
-
-    async def nap() -> None:
-        await asyncio.to_thread(time.sleep, 0.05)
-
-    asyncio.run(at_once(5, nap))
-    assert offload(watch).verdict == "simulated async"
-    assert events.offloads == []

@@ -269,6 +269,20 @@ def test_a_turn_that_nobody_saw_charges_nobody() -> None:
     assert crowd(sample(1.0, late=0.9)).culprit is None
 
 
+def test_a_turn_that_nobody_saw_charges_what_took_half_of_it_by_the_stopwatch() -> None:
+    """Where equal steps were kept by name, how long they took together is known without a look."""
+    code = view(3).code
+    for samples in ((), (sample(1.0, late=0.9),)):
+        stall = crowd(*samples, contributors=(ContributorFacts("view", 150, 0.5, code),))
+        assert stall.culprit is not None
+        assert (stall.culprit.function, stall.culprit.line) == ("view", code.co_firstlineno)
+        assert (stall.callback, stall.task, len(stall.stack)) == ("many callbacks", None, 1)
+        assert crowd(*samples, contributors=(ContributorFacts("view", 150, 0.49, code),)).culprit is None
+    assert crowd(contributors=(ContributorFacts("time.sleep", 150, 0.9),)).culprit is None
+    gainsaid = crowd(sample(0.5, model(3)), contributors=(ContributorFacts("view", 150, 0.6, code),))
+    assert gainsaid.culprit is not None and gainsaid.culprit.function == "view"
+
+
 # --- what is told ------------------------------------------------------------------------------
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import loopwatch
 from loopwatch import errors
+from tests.programs import run
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -73,20 +71,6 @@ if loopwatch.current() is not None:
     print("a watch is installed")
 print("looked")
 """
-
-
-def run(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a program in a fresh interpreter in which every warning is an error."""
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-c", program],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 def test_all_is_the_promised_surface() -> None:

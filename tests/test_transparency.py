@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import gc
 import inspect
 import logging
 import re
 import sys
-import traceback
 from asyncio import base_events, events
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -19,276 +15,8 @@ import pytest
 from loopwatch.observe.class_patches import patches
 from loopwatch.observe.steps import IMPLEMENTATION
 from loopwatch.testing import FakeClock
-from tests.bench import LONG, REFUSING, ClockedSelector, Watching, new_loop
-
-RUN = events.Handle._run
-FOREVER = base_events.BaseEventLoop.run_forever
-
-
-@pytest.fixture
-def watching() -> Iterator[Watching]:
-    """The hook, not installed; afterwards nothing of it is left."""
-    bench = Watching(FakeClock())
-    yield bench
-    bench.hook.uninstall()
-    assert list(bench.faults) == []
-    assert events.Handle._run is RUN
-    assert base_events.BaseEventLoop.run_forever is FOREVER
-
-
-Story = Callable[[Any, list[Any]], Any]
-STORIES: list[Story] = []
-
-
-def story(function: Story) -> Story:
-    """Register something that a loop does; what it appends to the list must be the same, watched or not."""
-    STORIES.append(function)
-    return function
-
-
-def asking_the_impossible(function: Story) -> Story:
-    """Register what can be told only where a loop refuses to run twice without coming to harm."""
-    STORIES.append(pytest.param(function, marks=REFUSING))  # type: ignore[arg-type]
-    return function
-
-
-def shape(error: BaseException | None) -> Any:
-    """What of an exception must not change: its type and text, its chain, and the functions it came through."""
-    if error is None:
-        return None
-    frames = [frame.name for frame in traceback.extract_tb(error.__traceback__) if "loopwatch" not in frame.filename]
-    return type(error), str(error), frames, shape(error.__cause__), shape(error.__context__)
-
-
-@story
-def order_of_callbacks(loop: Any, told: list[Any]) -> None:
-    async def task(name: str) -> str:
-        for number in range(3):
-            told.append((name, number))
-            await asyncio.sleep(0)
-        return name
-
-    async def main() -> None:
-        loop.call_later(0.01, told.append, "later")
-        loop.call_soon(told.append, "soon")
-        told.append(await asyncio.gather(task("a"), task("b")))
-        await asyncio.sleep(0.02)
-
-    loop.run_until_complete(main())
-
-
-@story
-def contexts(loop: Any, told: list[Any]) -> None:
-    name = contextvars.ContextVar("name", default="nobody")
-    own = contextvars.copy_context()
-    own.run(name.set, "own")
-    loop.call_soon(lambda: told.append(name.get()))
-    loop.call_soon(lambda: told.append(name.get()), context=own)
-    loop.call_soon_threadsafe(lambda: told.append(name.get()), context=own)
-    loop.call_later(0, lambda: name.set("changed"), context=own)
-    loop.call_later(0.01, lambda: told.append((name.get(), own[name])), context=own)
-    loop.call_later(0.02, loop.stop)
-    loop.run_forever()
-    told.append((name.get(), own[name]))
-
-
-@story
-def errors_in_callbacks(loop: Any, told: list[Any]) -> None:
-    def handler(loop: Any, context: dict[str, Any]) -> None:
-        error = context["exception"]
-        told.append((re.sub(r"0x\w+", "0x", context["message"]), sorted(context), shape(error)))
-        told.append([frame.name for frame in traceback.extract_tb(error.__traceback__)])
-
-    def wrong() -> None:
-        try:
-            raise KeyError("inner")
-        except KeyError as error:
-            raise ValueError("outer") from error
-
-    loop.set_exception_handler(handler)
-    loop.call_soon(wrong)
-    loop.call_later(0, wrong)
-    loop.call_soon(loop.stop)
-    loop.run_forever()
-    loop.call_later(0.01, loop.stop)
-    loop.run_forever()
-
-
-@story
-def errors_in_the_error_handler(loop: Any, told: list[Any]) -> None:
-    def handler(loop: Any, context: dict[str, Any]) -> None:
-        told.append(context["message"][:20])
-        raise LookupError("in the handler")
-
-    def wrong() -> None:
-        raise ValueError
-
-    loop.set_exception_handler(handler)
-    loop.call_soon(wrong)
-    loop.call_soon(loop.stop)
-    loop.run_forever()
-
-
-@story
-def errors_out_of_tasks(loop: Any, told: list[Any]) -> None:
-    async def wrong() -> None:
-        await asyncio.sleep(0)
-        raise ValueError("task")
-
-    async def main() -> None:
-        task = asyncio.create_task(wrong(), name="wrong")
-        try:
-            await task
-        except ValueError as error:
-            told.append(shape(error))
-        told.append(task.get_name())
-        raise LookupError("main")
-
-    try:
-        loop.run_until_complete(main())
-    except LookupError as error:
-        told.append(shape(error))
-
-
-@story
-def ends_of_the_program(loop: Any, told: list[Any]) -> None:
-    for error in (SystemExit(3), KeyboardInterrupt("stop")):
-
-        def fatal(error: BaseException = error) -> None:
-            raise error
-
-        loop.call_soon(fatal)
-        loop.call_soon(told.append, "after")
-        try:
-            loop.run_forever()
-        except BaseException as caught:
-            told.append((caught is error, shape(caught)))
-        loop.call_soon(loop.stop)
-        loop.run_forever()
-
-
-@story
-def never_retrieved(loop: Any, told: list[Any]) -> None:
-    """A task that nobody waits for ends when its step does, and its error is told then."""
-    loop.set_exception_handler(lambda loop, context: told.append(context["message"].rstrip(".")))
-
-    async def wrong() -> None:
-        raise ValueError
-
-    async def main() -> None:
-        loop.create_task(wrong())
-        await asyncio.sleep(0)
-        told.append("main")
-
-    for debug in (False, True):
-        loop.set_debug(debug)
-        loop.run_until_complete(main())
-
-
-@story
-def ends_of_lives(loop: Any, told: list[Any]) -> None:
-    """What a callback was given dies before the next callback runs, and before the loop has stopped."""
-
-    class Thing:
-        def __init__(self, name: str) -> None:
-            self.name = name
-
-        def __del__(self) -> None:
-            told.append(f"end of {self.name}")
-
-    def use(thing: Thing) -> None:
-        told.append(thing.name)
-
-    for name in "abc":
-        loop.call_soon(use, Thing(name))
-    loop.call_later(0.01, use, Thing("later"))
-    loop.call_later(0.02, loop.stop)
-    loop.run_forever()
-    told.append("stopped")
-
-
-@story
-def cancellation(loop: Any, told: list[Any]) -> None:
-    async def patient() -> None:
-        try:
-            await asyncio.sleep(10)
-        except asyncio.CancelledError as error:
-            told.append(("cancelled", str(error)))
-            raise
-
-    async def main() -> None:
-        task = asyncio.create_task(patient())
-        await asyncio.sleep(0)
-        task.cancel("enough")
-        try:
-            await task
-        except asyncio.CancelledError as error:
-            told.append(shape(error)[:2])
-        handle = loop.call_soon(told.append, "never")
-        handle.cancel()
-        told.append(handle.cancelled())
-        await asyncio.sleep(0)
-
-    loop.run_until_complete(main())
-
-
-@asking_the_impossible
-def refusals(loop: Any, told: list[Any]) -> None:
-    async def main() -> None:
-        for wrong in (loop.run_forever, loop.close):
-            try:
-                wrong()
-            except RuntimeError as error:
-                told.append(shape(error))
-
-    loop.run_until_complete(main())
-    loop.close()
-    try:
-        loop.run_forever()
-    except RuntimeError as error:
-        told.append(shape(error))
-
-
-@story
-def who_runs(loop: Any, told: list[Any]) -> None:
-    async def main() -> None:
-        task = asyncio.current_task()
-        told.append((task is not None and task.get_name(), len(asyncio.all_tasks()), loop.is_running()))
-        told.append(asyncio.get_running_loop() is loop)
-
-    task = loop.create_task(main(), name="me")
-    loop.run_until_complete(task)
-    told.append((loop.is_running(), asyncio._get_running_loop()))
-
-
-@story
-def handles_by_name(loop: Any, told: list[Any]) -> None:
-    for debug in (False, True):
-        loop.set_debug(debug)
-        handle = loop.call_soon(loop.stop)
-        told.append(re.sub(r"0x\w+|:\d+", "", repr(handle)))
-        loop.run_forever()
-        told.append(re.sub(r"0x\w+|:\d+", "", repr(handle)))
-
-
-@story
-def async_generators(loop: Any, told: list[Any]) -> None:
-    async def numbers() -> Any:
-        try:
-            yield 1
-            yield 2
-        finally:
-            told.append("closed")
-
-    async def main() -> None:
-        async for number in numbers():
-            told.append(number)
-            break
-        gc.collect()
-        await asyncio.sleep(0.01)
-
-    loop.run_until_complete(main())
-    loop.run_until_complete(loop.shutdown_asyncgens())
+from tests.bench import FOREVER, LONG, RUN, ClockedSelector, Watching, new_loop
+from tests.stories import STORIES, Story
 
 
 def lived(function: Story, watched: bool) -> list[Any]:
@@ -356,10 +84,10 @@ def stack_in_a_step() -> list[tuple[str, str]]:
     return found
 
 
-def test_few_frames_are_ours(watching: Watching) -> None:
+def test_few_frames_are_ours(idle: Watching) -> None:
     """A run of a loop has one frame more around it; in Python a step has one more, in C it has asyncio's own less."""
     unwatched = stack_in_a_step()
-    watching.hook.install()
+    idle.hook.install()
     watched = stack_in_a_step()
     if IMPLEMENTATION == "c":
         assert unwatched[0] == ("_run", events.__file__)
@@ -382,16 +110,16 @@ def patches_file() -> str:
     return inspect.getfile(type(patches))
 
 
-def test_the_patched_methods_look_like_themselves(watching: Watching) -> None:
+def test_the_patched_methods_look_like_themselves(idle: Watching) -> None:
     """Names, signatures and documentation are those of the functions replaced."""
     before = [(f.__name__, f.__qualname__, f.__module__, f.__doc__, inspect.signature(f)) for f in (RUN, FOREVER)]
-    watching.hook.install()
+    idle.hook.install()
     ours = (events.Handle._run, base_events.BaseEventLoop.run_forever)
     assert [(f.__name__, f.__qualname__, f.__module__, f.__doc__, inspect.signature(f)) for f in ours] == before
     assert ours[0] is not RUN
 
 
-def test_attributes_of_loops_stay_as_fast_as_they_were(watching: Watching) -> None:
+def test_attributes_of_loops_stay_as_fast_as_they_were(idle: Watching) -> None:
     """From the moment that somebody asks for an object's ``__dict__``, the interpreter has to keep one: we never do."""
     asked: list[str] = []
 
@@ -407,12 +135,12 @@ def test_attributes_of_loops_stay_as_fast_as_they_were(watching: Watching) -> No
                 asked.append(name)
             return super().__getattribute__(name)
 
-    watching.hook.install()
+    idle.hook.install()
     loop: Any = Reticent(Selector())
-    loop._selector.clock = watching.clock
-    loop.call_soon(watching.work)
+    loop._selector.clock = idle.clock
+    loop.call_soon(idle.work)
     loop.run_until_complete(asyncio.sleep(0))
-    watching.hook.uninstall()
+    idle.hook.uninstall()
     loop.close()
     assert asked == []
-    assert watching.told() == [("step", LONG)]
+    assert idle.told() == [("step", LONG)]

@@ -8,118 +8,101 @@ import signal
 import threading
 import weakref
 from asyncio import base_events, events
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 import loopwatch
-from loopwatch.testing import FakeClock
-from tests.bench import LONG, PATIENCE, Watching, in_thread, new_loop, wait_until
-
-RUN = events.Handle._run
-FOREVER = base_events.BaseEventLoop.run_forever
-
-
-@pytest.fixture
-def watching() -> Iterator[Watching]:
-    """The hook, not installed; afterwards nothing of it is left."""
-    bench = Watching(FakeClock())
-    yield bench
-    bench.hook.uninstall()
-    assert list(bench.faults) == []
-    assert events.Handle._run is RUN
-    assert base_events.BaseEventLoop.run_forever is FOREVER
-
+from tests.bench import FOREVER, LONG, PATIENCE, RUN, Watching, in_thread, new_loop, wait_until
 
 # --- in and out ---
 
 
-def test_nothing_is_left_on_loops_and_selectors(watching: Watching) -> None:
+def test_nothing_is_left_on_loops_and_selectors(idle: Watching) -> None:
     """Neither on those that are open nor on those that run."""
     left: list[Any] = []
 
     async def main(loop: Any) -> None:
         await asyncio.sleep(0)
-        watching.hook.uninstall()
+        idle.hook.uninstall()
         left.extend((vars(loop).get("_loopwatch"), vars(loop._selector).get("select")))
 
-    watching.hook.install()
-    with new_loop(watching.clock) as idle, new_loop(watching.clock) as loop:
-        idle.run_until_complete(asyncio.sleep(0))
+    idle.hook.install()
+    with new_loop(idle.clock) as resting, new_loop(idle.clock) as loop:
+        resting.run_until_complete(asyncio.sleep(0))
         loop.run_until_complete(main(loop))
         assert left == [None, None]
-        assert "_loopwatch" not in vars(idle)
-        assert "select" not in vars(idle._selector)
-        assert not watching.hook.states
+        assert "_loopwatch" not in vars(resting)
+        assert "select" not in vars(resting._selector)
+        assert not idle.hook.states
 
 
-def test_install_and_uninstall_in_a_running_loop(watching: Watching) -> None:
+def test_install_and_uninstall_in_a_running_loop(idle: Watching) -> None:
     """Again and again, in one step or in several: the watched stretches are measured, the others are not."""
 
     async def main() -> None:
         for _ in range(3):
-            watching.hook.install()
-            watching.work(2 * LONG)
+            idle.hook.install()
+            idle.work(2 * LONG)
             await asyncio.sleep(1)
-            watching.work(LONG)
-            watching.hook.uninstall()
+            idle.work(LONG)
+            idle.hook.uninstall()
             assert (events.Handle._run, base_events.BaseEventLoop.run_forever) == (RUN, FOREVER)
-            watching.work(10)
+            idle.work(10)
             await asyncio.sleep(1)
-        watching.hook.install()
-        watching.hook.uninstall()
-        watching.hook.install()
-        watching.work(3 * LONG)
+        idle.hook.install()
+        idle.hook.uninstall()
+        idle.hook.install()
+        idle.work(3 * LONG)
 
-    with new_loop(watching.clock) as loop:
+    with new_loop(idle.clock) as loop:
         loop.run_until_complete(main())
         loop.run_until_complete(asyncio.sleep(0))
-    assert watching.told() == [("step", 2 * LONG), ("step", LONG)] * 3 + [("step", round(3 * LONG, 6))]
+    assert idle.told() == [("step", 2 * LONG), ("step", LONG)] * 3 + [("step", round(3 * LONG, 6))]
 
 
-def test_a_step_that_uninstalls_is_judged_there_and_then(watching: Watching) -> None:
+def test_a_step_that_uninstalls_is_judged_there_and_then(idle: Watching) -> None:
     """What was held up to that moment is told: nothing comes after it."""
 
     async def step() -> None:
-        watching.work()
-        watching.hook.uninstall()
+        idle.work()
+        idle.hook.uninstall()
 
     async def turn() -> None:
         for _ in range(100):
-            asyncio.get_running_loop().call_soon(watching.work, 0.001)
-        asyncio.get_running_loop().call_soon(watching.hook.uninstall)
+            asyncio.get_running_loop().call_soon(idle.work, 0.001)
+        asyncio.get_running_loop().call_soon(idle.hook.uninstall)
         await asyncio.sleep(1)
 
     for main in (step, turn):
-        watching.hook.install()
-        with new_loop(watching.clock) as loop:
+        idle.hook.install()
+        with new_loop(idle.clock) as loop:
             loop.run_until_complete(main())
-    assert watching.told() == [("step", LONG), ("turn", 0.1)]
+    assert idle.told() == [("step", LONG), ("turn", 0.1)]
 
 
-def test_a_loop_that_ended_unseen_is_not_judged_at_the_uninstall(watching: Watching) -> None:
+def test_a_loop_that_ended_unseen_is_not_judged_at_the_uninstall(idle: Watching) -> None:
     """The run in which the watch was installed ends without a word; what comes after is none of its steps."""
 
     async def main() -> None:
-        watching.hook.install()
+        idle.hook.install()
         await asyncio.sleep(1)
 
-    with new_loop(watching.clock) as loop:
+    with new_loop(idle.clock) as loop:
         loop.run_until_complete(main())
-        watching.work(50)
-        watching.hook.uninstall()
-    assert watching.told() == []
+        idle.work(50)
+        idle.hook.uninstall()
+    assert idle.told() == []
 
 
-def test_uninstall_while_another_thread_is_in_its_poll(watching: Watching) -> None:
+def test_uninstall_while_another_thread_is_in_its_poll(idle: Watching) -> None:
     """The poll goes on and returns as ever, to a loop that is not watched any more."""
-    watching.hook.install()
+    idle.hook.install()
     loop = asyncio.SelectorEventLoop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     wait_until(lambda: hasattr(loop, "_loopwatch"))
-    watching.hook.uninstall()
+    idle.hook.uninstall()
     assert not hasattr(loop, "_loopwatch")
     assert "select" not in vars(loop._selector)  # type: ignore[attr-defined]
     asked = threading.Event()
@@ -131,7 +114,7 @@ def test_uninstall_while_another_thread_is_in_its_poll(watching: Watching) -> No
     loop.close()
 
 
-def test_uninstall_while_another_thread_is_in_a_step(watching: Watching) -> None:
+def test_uninstall_while_another_thread_is_in_a_step(idle: Watching) -> None:
     """Likewise for a step, and for the run: they end as if they had never been watched."""
     inside, go_on = threading.Event(), threading.Event()
 
@@ -140,40 +123,40 @@ def test_uninstall_while_another_thread_is_in_a_step(watching: Watching) -> None
         assert go_on.wait(PATIENCE)
 
     def run() -> bool:
-        with new_loop(watching.clock) as loop:
+        with new_loop(idle.clock) as loop:
             loop.call_soon(step)
             loop.run_until_complete(asyncio.sleep(0))
             return hasattr(loop, "_loopwatch")
 
     def uninstall() -> None:
         assert inside.wait(PATIENCE)
-        watching.work()
-        watching.hook.uninstall()
+        idle.work()
+        idle.hook.uninstall()
         go_on.set()
 
-    watching.hook.install()
+    idle.hook.install()
     thread = threading.Thread(target=uninstall)
     thread.start()
     assert in_thread(run) is False
     thread.join(PATIENCE)
-    assert watching.told() == []
-    assert not watching.hook.states
+    assert idle.told() == []
+    assert not idle.hook.states
 
 
-def test_a_loop_that_begins_during_the_uninstall_is_let_go(watching: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loop_that_begins_during_the_uninstall_is_let_go(idle: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who is told of a loop just when the watch ends puts nothing in place that stays."""
-    watching.hook.install()
-    place = watching.hook._place
+    idle.hook.install()
+    place = idle.hook._place
 
     def uninstall_first(*args: Any) -> None:
         place(*args)
-        states = dict(watching.hook.states)
-        watching.hook.states.clear()  # as if uninstall had looked a moment earlier
-        watching.hook.uninstall()
-        watching.hook.states.update(states)
+        states = dict(idle.hook.states)
+        idle.hook.states.clear()  # as if uninstall had looked a moment earlier
+        idle.hook.uninstall()
+        idle.hook.states.update(states)
 
-    monkeypatch.setattr(watching.hook, "_place", uninstall_first)
-    with new_loop(watching.clock) as loop:
+    monkeypatch.setattr(idle.hook, "_place", uninstall_first)
+    with new_loop(idle.clock) as loop:
         loop.run_until_complete(asyncio.sleep(0))
         assert not hasattr(loop, "_loopwatch")
         assert "select" not in vars(loop._selector)
@@ -193,7 +176,7 @@ def test_install_and_uninstall_are_idempotent() -> None:
 # --- the rest of the world ---
 
 
-def test_a_closed_loop_is_freed_at_once(watching: Watching) -> None:
+def test_a_closed_loop_is_freed_at_once(idle: Watching) -> None:
     """Without waiting for the garbage collector, as it would be without us."""
 
     def run() -> Any:
@@ -206,15 +189,15 @@ def test_a_closed_loop_is_freed_at_once(watching: Watching) -> None:
     gc.disable()
     try:
         unwatched = run()() is None
-        watching.hook.install()
+        idle.hook.install()
         assert (run()() is None) == unwatched
     finally:
         gc.enable()
 
 
-def test_ctrl_c_reaches_the_program(watching: Watching) -> None:
+def test_ctrl_c_reaches_the_program(idle: Watching) -> None:
     """In a step as in a poll."""
-    watching.hook.install()
+    idle.hook.install()
 
     def interrupt() -> None:
         signal.raise_signal(signal.SIGINT)

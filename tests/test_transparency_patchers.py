@@ -4,28 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import base_events, events
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from loopwatch.observe.polls import Tap
-from loopwatch.testing import FakeClock
-from tests.bench import LONG, Watching, about, new_loop
-
-RUN = events.Handle._run
-FOREVER = base_events.BaseEventLoop.run_forever
-
-
-@pytest.fixture
-def watching() -> Iterator[Watching]:
-    """The hook, not installed; afterwards nothing of it is left."""
-    bench = Watching(FakeClock())
-    yield bench
-    bench.hook.uninstall()
-    assert list(bench.faults) == []
-    assert events.Handle._run is RUN
-    assert base_events.BaseEventLoop.run_forever is FOREVER
+from tests.bench import FOREVER, LONG, RUN, Watching, about, new_loop
 
 
 class Tracer:
@@ -56,88 +40,88 @@ PATCHED = pytest.mark.parametrize(
 )
 
 
-def one_long_step(watching: Watching) -> list[tuple[str, float]]:
+def one_long_step(idle: Watching) -> list[tuple[str, float]]:
     """What is told of a loop with one long step."""
-    watching.held.clear()
-    with new_loop(watching.clock) as loop:
-        loop.call_soon(watching.work)
+    idle.held.clear()
+    with new_loop(idle.clock) as loop:
+        loop.call_soon(idle.work)
         loop.run_until_complete(asyncio.sleep(1))
         if hasattr(loop, "_loopwatch"):
-            state = watching.state(loop)
+            state = idle.state(loop)
             assert sum(state.step_counts) == 1
-            assert sum(state.times(watching.clock())) == pytest.approx(1 + LONG)
-    return watching.told()
+            assert sum(state.times(idle.clock())) == pytest.approx(1 + LONG)
+    return idle.told()
 
 
 @PATCHED
-def test_a_tool_that_came_before_us_is_kept(watching: Watching, owner: type, name: str) -> None:
+def test_a_tool_that_came_before_us_is_kept(idle: Watching, owner: type, name: str) -> None:
     """Its function runs under ours, and stands alone again when we go."""
     tracer = Tracer(owner, name).install()
-    watching.hook.install()
-    assert not watching.hook.covered_up
+    idle.hook.install()
+    assert not idle.hook.covered_up
     calls = tracer.calls
-    assert one_long_step(watching) == [("step", LONG)]
+    assert one_long_step(idle) == [("step", LONG)]
     assert tracer.calls > calls
-    watching.hook.uninstall()
+    idle.hook.uninstall()
     assert vars(owner)[name] is tracer.function
     tracer.uninstall()
 
 
 @PATCHED
-def test_a_tool_that_came_after_us_is_not_torn_out(watching: Watching, owner: type, name: str) -> None:
+def test_a_tool_that_came_after_us_is_not_torn_out(idle: Watching, owner: type, name: str) -> None:
     """Its function stays around ours, which passes everything through, serves again, and goes when it can."""
-    watching.hook.install()
+    idle.hook.install()
     ours = vars(owner)[name]
     tracer = Tracer(owner, name).install()
-    assert watching.hook.covered_up is (name == "_run")
-    assert one_long_step(watching) == [("step", LONG)]
-    watching.hook.uninstall()
+    assert idle.hook.covered_up is (name == "_run")
+    assert one_long_step(idle) == [("step", LONG)]
+    idle.hook.uninstall()
     assert vars(owner)[name] is tracer.function
-    assert one_long_step(watching) == []
+    assert one_long_step(idle) == []
     for _ in range(3):
-        watching.hook.install()
+        idle.hook.install()
         assert vars(owner)[name] is tracer.function  # no second layer of ours around it
-        assert one_long_step(watching) == [("step", LONG)]
-        watching.hook.uninstall()
+        assert one_long_step(idle) == [("step", LONG)]
+        idle.hook.uninstall()
     tracer.uninstall()
     assert vars(owner)[name] is ours
-    assert one_long_step(watching) == []
-    watching.hook.install()
+    assert one_long_step(idle) == []
+    idle.hook.install()
     assert vars(owner)[name] is ours
-    watching.hook.uninstall()
+    idle.hook.uninstall()
     assert vars(owner)[name] in (RUN, FOREVER)
 
 
 @PATCHED
-def test_a_tool_that_went_before_us_in_the_wrong_order(watching: Watching, owner: type, name: str) -> None:
+def test_a_tool_that_went_before_us_in_the_wrong_order(idle: Watching, owner: type, name: str) -> None:
     """It came before us and restored what it had found, ours with it: the next install puts ours in place again."""
     tracer = Tracer(owner, name).install()
-    watching.hook.install()
+    idle.hook.install()
     tracer.uninstall()
-    watching.hook.uninstall()
+    idle.hook.uninstall()
     assert vars(owner)[name] in (RUN, FOREVER)
-    watching.hook.install()
-    assert one_long_step(watching) == [("step", LONG)]
-    watching.hook.uninstall()
+    idle.hook.install()
+    assert one_long_step(idle) == [("step", LONG)]
+    idle.hook.uninstall()
     assert vars(owner)[name] in (RUN, FOREVER)
 
 
-def test_a_watch_that_was_torn_out_says_so(watching: Watching) -> None:
+def test_a_watch_that_was_torn_out_says_so(idle: Watching) -> None:
     """Nothing is silent: what reports no stalls because it is not called any more is named."""
-    watching.hook.install()
+    idle.hook.install()
     ours = events.Handle._run
-    assert (watching.hook.covered_up, watching.hook.blind) == (False, {})
+    assert (idle.hook.covered_up, idle.hook.blind) == (False, {})
     events.Handle._run = RUN  # type: ignore[method-assign]
-    assert watching.hook.covered_up
-    assert len(watching.hook.blind) == 1
+    assert idle.hook.covered_up
+    assert len(idle.hook.blind) == 1
     events.Handle._run = ours  # type: ignore[method-assign]
-    assert (watching.hook.covered_up, watching.hook.blind) == (False, {})
+    assert (idle.hook.covered_up, idle.hook.blind) == (False, {})
 
 
-def test_a_patched_select_is_kept_and_put_back(watching: Watching) -> None:
+def test_a_patched_select_is_kept_and_put_back(idle: Watching) -> None:
     """Another tool's function in the selector itself runs under ours, and is there again when we go."""
     polls: list[Any] = []
-    with new_loop(watching.clock) as loop:
+    with new_loop(idle.clock) as loop:
         select = loop._selector.select
 
         def theirs(timeout: Any) -> Any:
@@ -145,18 +129,18 @@ def test_a_patched_select_is_kept_and_put_back(watching: Watching) -> None:
             return select(timeout)
 
         loop._selector.select = theirs
-        watching.hook.install()
+        idle.hook.install()
         loop.run_until_complete(asyncio.sleep(2))
         assert polls
-        assert watching.state(loop).times(watching.clock())[1] == pytest.approx(2)
-        watching.hook.uninstall()
+        assert idle.state(loop).times(idle.clock())[1] == pytest.approx(2)
+        idle.hook.uninstall()
         assert loop._selector.select is theirs
 
 
-def test_a_select_patched_after_us_is_not_counted_twice(watching: Watching) -> None:
+def test_a_select_patched_after_us_is_not_counted_twice(idle: Watching) -> None:
     """Theirs is kept, ours goes around it; the one beneath counts no more, and none is torn out."""
-    with new_loop(watching.clock) as loop:
-        watching.hook.install()
+    with new_loop(idle.clock) as loop:
+        idle.hook.install()
         loop.run_until_complete(asyncio.sleep(1))
         ours = loop._selector.select
 
@@ -166,15 +150,15 @@ def test_a_select_patched_after_us_is_not_counted_twice(watching: Watching) -> N
         loop._selector.select = theirs
         for seconds in (2, 3):
             loop.run_until_complete(asyncio.sleep(1))
-            assert watching.state(loop).times(watching.clock())[1] == pytest.approx(seconds)
-        watching.hook.uninstall()
+            assert idle.state(loop).times(idle.clock())[1] == pytest.approx(seconds)
+        idle.hook.uninstall()
         assert loop._selector.select is theirs
         loop.run_until_complete(asyncio.sleep(1))
 
 
-def test_selects_taken_out_in_the_wrong_order(watching: Watching) -> None:
+def test_selects_taken_out_in_the_wrong_order(idle: Watching) -> None:
     """What could not go because another of ours stood around it goes with that."""
-    with new_loop(watching.clock) as loop:
+    with new_loop(idle.clock) as loop:
         one, two, three = (Tap(loop._selector, lambda inner: lambda timeout: inner(timeout)) for _ in range(3))
         for tap in (one, two, three):
             tap.put()
@@ -184,9 +168,9 @@ def test_selects_taken_out_in_the_wrong_order(watching: Watching) -> None:
         assert "select" not in vars(loop._selector)
 
 
-def test_a_select_put_in_place_after_it_was_taken_out(watching: Watching) -> None:
+def test_a_select_put_in_place_after_it_was_taken_out(idle: Watching) -> None:
     """The thread that installs may be slower than the one whose loop it is: then nothing stays."""
-    with new_loop(watching.clock) as loop:
+    with new_loop(idle.clock) as loop:
         late, own = (Tap(loop._selector, lambda inner: lambda timeout: inner(timeout)) for _ in range(2))
         late.take_out()
         own.put()
@@ -196,19 +180,19 @@ def test_a_select_put_in_place_after_it_was_taken_out(watching: Watching) -> Non
         assert "select" not in vars(loop._selector)
 
 
-def test_a_select_patched_in_the_step_that_installs(watching: Watching) -> None:
+def test_a_select_patched_in_the_step_that_installs(idle: Watching) -> None:
     """What we had put there for that step alone stays beneath theirs, and does nothing."""
 
     async def main() -> None:
         loop: Any = asyncio.get_running_loop()
-        watching.hook.install()
+        idle.hook.install()
         ours = loop._selector.select
         loop._selector.select = lambda timeout: ours(timeout)
-        watching.work()
+        idle.work()
         await asyncio.sleep(1)
         await asyncio.sleep(1)
 
-    with new_loop(watching.clock) as loop:
+    with new_loop(idle.clock) as loop:
         loop.run_until_complete(main())
-        assert watching.told() == [("step", LONG)]
-        assert watching.state(loop).times(watching.clock()) == (about(LONG), about(2))
+        assert idle.told() == [("step", LONG)]
+        assert idle.state(loop).times(idle.clock()) == (about(LONG), about(2))

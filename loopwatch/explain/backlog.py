@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ..facts import Congestion, Origin, RawFrame, WorkerLook
+from .._compat import gil_enabled
+from ..facts import Activity, Congestion, Origin, RawFrame, WorkerLook
 from ..model import Backlog, Frame, Holder, Submitter
 from .culprit import OwnCode, find_culprit, in_package, to_frame, to_stack
 from .offload import locate, name_site, site_of
-from .remedy import backlog_remedy
+from .remedy import Holding, backlog_remedy
 
 _SUBMITTERS = 10
 _OTHERS = "other"
@@ -18,13 +19,11 @@ _WORKERS_OWN = ("threading", "concurrent.futures.thread", "anyio._backends._asyn
 
 def explain_backlog(congestion: Congestion, own: OwnCode) -> Backlog:
     """The backlog that an episode was. Pure; may be called from any thread."""
-    deadlock = congestion.nested > 0 and not congestion.progressing
     seen = Counter(look.activity for look in congestion.holders if look.activity)
     packages = {frame.module.partition(".")[0] for look in congestion.holders for frame in look.frames}
     chief, held = _chief(congestion, own)
     # Where no job was seen to hold a worker, those that only waited are not to blame for what the application held.
     unseen = congestion.taken > 0 and held <= 0.0
-    simulated = seen["network"] > 0 and seen["network"] + seen["sleep"] >= _HALF * seen.total()
     return Backlog(
         id=congestion.id,
         executor=congestion.executor,
@@ -38,7 +37,7 @@ def explain_backlog(congestion: Congestion, own: OwnCode) -> Backlog:
         charged_site=site_of(chief, own) if chief is not None and not unseen else "",
         submitters=_submitters(congestion, own),
         holders=tuple(_holder(look, own) for look in congestion.holders),
-        self_deadlock=deadlock,
+        self_deadlock=_is_deadlock(congestion),
         evidence={
             "kind": congestion.kind,
             "seen": dict(seen),
@@ -47,9 +46,26 @@ def explain_backlog(congestion: Congestion, own: OwnCode) -> Backlog:
             "held_seconds": round(held, 6),
             **({"held_directly": congestion.taken} if congestion.taken else {}),
         },
-        remedy=backlog_remedy(deadlock, congestion.workers, simulated, packages),
+        remedy=backlog_remedy(_holding(congestion, seen, unseen), congestion.workers, packages),
         in_progress=congestion.ended is None,
     )
+
+
+def _is_deadlock(congestion: Congestion) -> bool:
+    return congestion.nested > 0 and not congestion.progressing
+
+
+def _holding(congestion: Congestion, seen: Counter[Activity], unseen: bool) -> Holding:
+    """For what the workers were held; ``seen`` is what they were seen to do, ``unseen``: no job held one."""
+    if _is_deadlock(congestion):
+        return "jobs of the pool"
+    if seen["network"] > 0 and seen["network"] + seen["sleep"] >= _HALF * seen.total():
+        return "network"
+    if unseen:
+        return "application"
+    # Of a pool with a processor for each worker it is not known that they stand in each other's way.
+    computes = congestion.kind == "thread" and seen["running"] > _HALF * seen.total()
+    return "computing" if computes and gil_enabled() else "other"
 
 
 def _chief(congestion: Congestion, own: OwnCode) -> tuple[Origin | None, float]:

@@ -124,11 +124,6 @@ def line_of(code: CodeType, lasti: int) -> int:
     return code.co_firstlineno
 
 
-def code_name(code: CodeType) -> str:
-    """The name that code carries itself: without its class before Python 3.11."""
-    return str(getattr(code, "co_qualname", code.co_name))
-
-
 def to_frame(raw: RawFrame) -> Frame:
     """The frame in words, fit to travel."""
     code, lasti, module = raw

@@ -6,10 +6,10 @@ The tables are the only place that knows other libraries by name.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from ..facts import RawFrame
-from ..model import Cause, Kind, Verdict
+from ..model import Cause, Verdict
 
 _NATIVE = {
     "requests": "httpx.AsyncClient or aiohttp (instead of requests)",
@@ -75,14 +75,21 @@ _BY_LACK = {
 }
 """What a loop lacked whose code is not to blame."""
 
+Holding = Literal["jobs of the pool", "network", "application", "computing", "other"]
+"""For what the workers of a full pool were held: by jobs that wait for other jobs of it, that wait for the network
+or that compute, or by the application itself, which took them without a job."""
+
 _FORCED_COLLECTION = (
     "Leave out the call of gc.collect(), or make it where nothing waits: a collection holds up every thread."
 )
 _CROWD = "Many callbacks became ready at once: do the work in smaller batches, or limit it with a semaphore."
 
 
-def stall_remedy(cause: Cause, evidence: Mapping[str, Any], inside: Sequence[RawFrame], kind: Kind) -> str:
-    """One sentence on what to do about a stall; ``inside`` are the frames that the culprit called."""
+def stall_remedy(cause: Cause, evidence: Mapping[str, Any], inside: Sequence[RawFrame], crowd: bool) -> str:
+    """One sentence on what to do about a stall; ``inside`` are the frames that the culprit called.
+
+    ``crowd``: many steps of one turn held the loop together.
+    """
     lacked = str(evidence.get("waited_for"))
     if cause == "import":
         return f"Import {evidence.get('module') or 'the module'} at start-up, at the top of a module."
@@ -90,7 +97,7 @@ def stall_remedy(cause: Cause, evidence: Mapping[str, Any], inside: Sequence[Raw
         return _FORCED_COLLECTION
     if cause == "unknown" and lacked in _BY_LACK:
         return _BY_LACK[lacked]
-    if kind == "turn" and cause in ("cpu", "unknown", "wait"):
+    if crowd and cause in ("cpu", "unknown", "wait"):
         return _CROWD
     return _wait_remedy(lacked, evidence.get("call"), inside) if cause == "wait" else _BY_CAUSE[cause]
 
@@ -155,13 +162,22 @@ def framework_remedy(packages: Iterable[str], workers: int, kind: str) -> str:
     return f"{cap} mostly wait: as `async def` with {native or 'a native async client'} they would need no worker."
 
 
-def backlog_remedy(self_deadlock: bool, workers: int, simulated: bool, packages: Iterable[str]) -> str:
+def backlog_remedy(holding: Holding, workers: int, packages: Iterable[str]) -> str:
     """One sentence on what to do about a backlog."""
-    if self_deadlock:
+    if holding == "jobs of the pool":
         return "Give the inner jobs a pool of their own: a job must not wait for another job of its pool."
-    native = native_client(packages)
     more = f"more than {workers} {'worker' if workers == 1 else 'workers'}"
-    if simulated:
-        cure = native or "a native async client"
+    if holding == "network":
+        cure = native_client(packages) or "a native async client"
         return f"Its jobs wait for the network: use {cure}, which needs no worker, or raise the limit of {workers}."
+    if holding == "application":
+        return (
+            "No job holds the workers, but code that took them itself, as `async with limiter` does: hold them for "
+            f"less time, or allow {more}."
+        )
+    if holding == "computing":
+        return (
+            "Its jobs compute, and what computes in Python shares one interpreter lock, so more threads would not "
+            "help: give the jobs a process pool, or make them shorter."
+        )
     return f"Give the pool {more}, bound what is submitted at a time, or make the jobs shorter."

@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import NamedTuple
 
+from .._compat import code_name
 from ..facts import UNKNOWN_CALLBACK, Overrun, RawFrame
 from ..model import Contributor, StackShare, Stall
 from .calls import resolve_call
 from .cause import HALF, Verdict, decide, innermost_call
-from .culprit import OwnCode, charged, code_name, line_of, to_frame, to_stack
+from .culprit import OwnCode, charged, line_of, to_frame, to_stack
 from .looks import Look, seconds_of, shares, weigh
 from .remedy import stall_remedy
 
@@ -65,10 +66,10 @@ def explain_stall(overrun: Overrun, own: OwnCode) -> Stall:
         profile=_profile(looks),
         cause=verdict.cause,
         evidence=evidence,
-        remedy=stall_remedy(verdict.cause, evidence, _inside(blame, own), overrun.kind),
+        remedy=stall_remedy(verdict.cause, evidence, _inside(blame, own), _is_crowd(overrun)),
         delayed=overrun.delayed,
         steps=overrun.steps,
-        contributors=tuple(Contributor(*each) for each in overrun.contributors),
+        contributors=tuple(Contributor(each.name, each.steps, each.seconds) for each in overrun.contributors),
         in_progress=overrun.ended is None,
     )
 
@@ -104,7 +105,10 @@ def _blame(overrun: Overrun, looks: Sequence[Look], verdict: Verdict, own: OwnCo
     found = [Charge(look, frame) for look in looks if (frame := _charged_by(look, overrun, own)) is not None]
     mine = _most(found, lambda charge: id(charge.frame.code))
     seconds = _seconds(mine)
-    if not mine or (_is_crowd(overrun) and not _made_most(mine, looks, overrun)):
+    if _is_crowd(overrun) and not _made_most(mine, looks, overrun):
+        unseen = _blame_unseen(overrun, own)
+        return unseen if unseen.frame is not None else nobody
+    if not mine:
         return nobody
     certain = _seconds([charge for charge in mine if charge.look.sure]) >= HALF * seconds
     look, frame = _most(mine, lambda charge: line_of(charge.frame.code, charge.frame.lasti))[-1]
@@ -117,7 +121,7 @@ def _made_most(mine: Sequence[Charge], looks: Sequence[Look], overrun: Overrun) 
     A few looks at many callbacks may find the same one by chance. How long the callbacks took in which it
     was found is known exactly, but for those too short to be kept by name: these may all have been it.
     """
-    if _seconds(mine) < HALF * seconds_of(looks):
+    if not mine or _seconds(mine) < HALF * seconds_of(looks):
         return False
     called = {code_name(frame.code) for charge in mine for frame in charge.look.frames}
     others = sum(each.seconds for each in overrun.contributors if each.name not in called)
@@ -153,17 +157,22 @@ def _charged_by(look: Look, overrun: Overrun, own: OwnCode) -> RawFrame | None:
 def _blame_unseen(overrun: Overrun, own: OwnCode) -> Blame:
     """Nothing was seen: what the loop called is known all the same, and it, or what it called, held the loop."""
     frame = _step_of(overrun, own)
-    return Blame(frame, (frame,) if frame is not None else (), frame is None)
+    return Blame(frame, (frame,) if frame is not None else (), frame is None or _is_crowd(overrun))
 
 
 def _step_of(overrun: Overrun, own: OwnCode) -> RawFrame | None:
-    """The function that the loop called, at its first line; None for asyncio's own and for C."""
-    handle = overrun.handle
-    if handle.code is None or _is_crowd(overrun):
+    """The function that the loop called, at its first line; None for asyncio's own and for C.
+
+    Of a turn of many it is the one that took half of it at least, which the stopwatch knows exactly.
+    """
+    code, module = overrun.handle.code, overrun.handle.module
+    if _is_crowd(overrun):
+        most = overrun.contributors[0] if overrun.contributors else None
+        code = most.code if most is not None and most.seconds >= HALF * overrun.duration else None
+    if code is None:
         return None
-    module = handle.module or _module_in(handle.code.co_filename)
-    kind = own.kind(handle.code.co_filename, module)
-    return RawFrame(handle.code, -1, module) if kind in ("own", "library") else None
+    module = module or _module_in(code.co_filename)
+    return RawFrame(code, -1, module) if own.kind(code.co_filename, module) in ("own", "library") else None
 
 
 def _module_in(file: str) -> str:

@@ -21,7 +21,8 @@ from types import (
 )
 from typing import Any
 
-from ..facts import HandleFacts
+from .._compat import code_name
+from ..facts import ContributorFacts, HandleFacts
 
 # From where it is made, since others put their own in place of asyncio.Task; the accelerator may be missing.
 _CTask: Any = getattr(sys.modules.get("_asyncio"), "Task", asyncio.Task)
@@ -108,6 +109,13 @@ def key_of(handle: Any) -> CodeType | str:
         return code_of(coroutine) or _name_of_coroutine(coroutine)
     function = plain_function(callback)
     return function.__code__ if type(function) is FunctionType else name_of(function)
+
+
+def contributor(key: CodeType | str, steps: int, seconds: float) -> ContributorFacts:
+    """What the equal steps of a turn took together that go by a key of ``key_of``."""
+    if type(key) is CodeType:
+        return ContributorFacts(code_name(key), steps, seconds, key)
+    return ContributorFacts(str(key), steps, seconds)
 
 
 def name_of(function: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 from .. import _compat
 from ..facts import ContributorFacts, HandleFacts
 from ..metrics import TURN_BOUNDS
-from .handles import describe, key_of, name_of
+from .handles import contributor, describe, key_of
 from .loop_clock import TRIES, LoopClock, Reading, so_far
 from .polls import Tap, make_bounded_select, replaced, turns_plainly, waiting
 from .steps import NEVER, NOTABLE, Stopwatch, make_select
@@ -184,8 +184,10 @@ class LoopState(LoopClock):
         """``rest`` is what the steps held that are not stalls of their own: these are in none of its numbers."""
         steps = self.quick - self.quick_before + self.slow_in_turn
         named = sorted(self.noted.items(), key=lambda item: -item[1][1])
-        contributors = tuple(ContributorFacts(_text(key), int(n), seconds) for key, (n, seconds) in named[:10])
-        facts = _named(named[0][0]) if steps == 1 and named else _MANY if steps else _NONE
+        contributors = tuple(contributor(key, int(n), seconds) for key, (n, seconds) in named[:10])
+        facts = _MANY if steps else _NONE
+        if steps == 1 and contributors:
+            facts = HandleFacts(contributors[0].name, code=contributors[0].code)
         self._write_down("turn", ended, rest, facts, steps, busy, contributors)
 
     def counted(self, events: Any) -> None:
@@ -384,15 +386,6 @@ def add_delayed(held: Held, waiting: int) -> Held:
 _UNNAMED = HandleFacts("unknown callback")
 _MANY = HandleFacts("many callbacks")
 _NONE = HandleFacts("the loop between its callbacks")
-
-
-def _named(key: Any) -> HandleFacts:
-    return HandleFacts(_text(key), None, None, key if hasattr(key, "co_code") else None)
-
-
-def _text(key: Any) -> str:
-    name = getattr(key, "co_qualname", None) or getattr(key, "co_name", None)
-    return str(name) if name else key if isinstance(key, str) else name_of(key)
 
 
 __all__ = ["EntryState", "Held", "LoopState", "Outlets"]

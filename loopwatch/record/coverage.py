@@ -12,8 +12,11 @@ _FOREIGN = ("uvloop", "winloop", "rloop")
 """Modules of loops that are known to make handles of their own."""
 
 _ANYIO_BACKEND = "anyio._backends._asyncio"
-_ANYIO_PROCESSES = "anyio.to_process"
-"""No application has this by accident: AnyIO itself does not import it."""
+_OTHER_PROCESSES = {
+    "anyio.to_process": ("AnyIO worker processes", "jobs of anyio.to_process go to no executor"),
+    "multiprocessing.pool": ("multiprocessing pools", "jobs of multiprocessing.Pool go to no executor"),
+}
+"""Modules that nothing imports which does not use them, with what they run and why it is not seen."""
 
 
 def coverage(
@@ -44,7 +47,7 @@ def coverage(
         *_executors(pools),
         *_foreign_executors(executors or {}),
         *_anyio_threads(anyio, modules),
-        *_anyio_processes(modules),
+        *_other_processes(modules),
         *_stalls(tuple(untold)),
     )
 
@@ -101,10 +104,8 @@ def _foreign_executors(executors: Mapping[str, bool]) -> list[Coverage]:
     ]
 
 
-def _anyio_processes(modules: Container[str]) -> list[Coverage]:
-    if _ANYIO_PROCESSES not in modules:
-        return []
-    return [Coverage("AnyIO worker processes", "blind", "jobs of anyio.to_process go to no executor")]
+def _other_processes(modules: Container[str]) -> list[Coverage]:
+    return [Coverage(what, "blind", why) for module, (what, why) in _OTHER_PROCESSES.items() if module in modules]
 
 
 def _stalls(untold: tuple[str, ...]) -> list[Coverage]:

@@ -18,7 +18,8 @@ class Delivery:
     """Gives every event to every reporter, in order, on its own thread.
 
     A reporter that raises is named once in the log and dropped; when reporters are slower than the
-    events, the newest events are dropped and counted in ``dropped``. A reporter that has a method
+    events, the newest events are dropped and counted in ``dropped``, which the log is told of when it
+    begins and when it is over. A reporter that has a method
     ``finish()`` is told by it, on the same thread, that no more events come. All methods may be
     called from any thread, reporters' calls included.
     """
@@ -30,6 +31,7 @@ class Delivery:
         self._queue: deque[Event] = deque()
         self._queued = 0
         self._given = 0
+        self._told = 0
         self._changed = threading.Condition()  # guards all of the above; never held while a reporter runs
         self._thread: threading.Thread | None = None
         self._last: threading.Thread | None = None  # the thread that was stopped with everything given
@@ -88,12 +90,14 @@ class Delivery:
             self._changed.notify_all()
         if thread is not None and thread is not threading.current_thread():
             thread.join(min(max(0.0, deadline - clocks.monotonic()), threading.TIMEOUT_MAX))
+        if self.dropped > self._told:
+            self._tell_dropped("in all, since its reporters were slower than its events")
 
     def after_fork(self) -> None:
         """In the child nothing of the parent's is delivered or counted, and the thread is gone."""
         self._changed = threading.Condition()
         self._queue.clear()
-        self._queued = self._given = self.dropped = 0
+        self._queued = self._given = self.dropped = self._told = 0
         self._thread = self._last = None
 
     def _run(self) -> None:
@@ -101,6 +105,8 @@ class Delivery:
         me = threading.current_thread()
         while (event := self._next(me)) is not None:
             self._give(event)
+            if self.dropped and not self._told:
+                self._tell_dropped("so far: its reporters are slower than its events, or queue_size is too small")
             with self._changed:
                 if self._thread is me:
                     self._given += 1
@@ -134,7 +140,15 @@ class Delivery:
     def _drop(self, reporter: Reporter) -> None:
         # By identity: reporters may be equal without being the same.
         self.reporters = [other for other in self.reporters if other is not reporter]
-        try:
-            _log.exception("loopwatch: the reporter %s raised and gets no more events.", name_of(reporter))
-        except Exception:  # a handler of the application's log raised: there is nobody left to tell
-            return
+        _tell(logging.ERROR, "loopwatch: the reporter %s raised and gets no more events.", name_of(reporter), True)
+
+    def _tell_dropped(self, how: str) -> None:
+        self._told = self.dropped
+        _tell(logging.WARNING, f"loopwatch has dropped %d events {how}.", self._told)
+
+
+def _tell(level: int, text: str, what: object, with_error: bool = False) -> None:
+    try:
+        _log.log(level, text, what, exc_info=with_error)
+    except Exception:  # a handler of the application's log raised: there is nobody left to tell
+        return

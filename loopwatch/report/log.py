@@ -72,6 +72,9 @@ class LogReporter:
     and the commonest of them, prefixed with ``loopwatch_``, for formatters that write JSON. Called
     in the watch's reporter thread; source lines are read there.
 
+    A logger that is disabled after this was made is enabled again, once, and says so: ``logging.config`` disables all
+    that it is not told of. Who wants no log sets the logger's level.
+
     Raises :class:`SettingsError` for an interval that is negative or no number.
     """
 
@@ -88,6 +91,7 @@ class LogReporter:
         self._interval = repeat_interval
         self._clock = clock or _compat.clocks.monotonic
         self._failed = False
+        self._may_enable = not self._logger.disabled
         self._forget()
 
     def _forget(self) -> None:
@@ -99,6 +103,8 @@ class LogReporter:
 
     def __call__(self, event: Event) -> None:
         """Write ``event``, unless an equal one was written a moment ago."""
+        if self._logger.disabled and self._may_enable:
+            self._enable()
         if not self._logger.isEnabledFor(logging.WARNING):
             return
         if self._process != os.getpid():
@@ -115,6 +121,12 @@ class LogReporter:
         if _lasts(event):
             self._lasting.keep(_id(event), _Lasting(key, event.remedy))
         self._write(event, before.remedy if before is not None and before.key == key else None)
+
+    def _enable(self) -> None:
+        """Against ``disable_existing_loggers``, which is true by default (``Lib/logging/config.py``)."""
+        self._may_enable = self._logger.disabled = False
+        why = "as logging.config does with loggers that it is not told of"
+        self._warn(lambda: f"The logger {self._logger.name!r} was disabled, {why}; it is enabled again.", {})
 
     def _is_news(self, event: Event, known: _Told) -> bool:
         if self._clock() - known.at >= self._interval or _duration(event) > _WORSE * known.duration:

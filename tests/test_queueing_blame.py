@@ -1,0 +1,137 @@
+"""Backlogs end to end: who is blamed where a real pool is full, and a pool that waits for itself."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.chores import slow_report, work
+from tests.executing import SOON, until
+from tests.queueing import ask_for_lookup, ask_for_report, ask_for_work, backlogs, settled, site, the_backlog
+
+pytestmark = pytest.mark.realtime
+
+
+# --- who is blamed ---
+
+
+def test_who_holds_the_workers_is_blamed_not_who_waits(watch, events):
+    """Three slow reports hold every worker while a hundred quick lookups wait."""
+
+    async def main() -> None:
+        reports = [asyncio.ensure_future(ask_for_report(pool, 0.4)) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        await asyncio.gather(*reports, *(ask_for_lookup(pool) for _ in range(100)))
+
+    with ThreadPoolExecutor(3, "shared") as pool:
+        asyncio.run(main())
+        settled(watch)
+    backlog = the_backlog(events)
+    assert backlog.culprit is not None and backlog.culprit.site == site(ask_for_report)
+    assert [(each.site, each.share) for each in backlog.submitters] == [(site(ask_for_lookup), 1.0)]
+    assert backlog.depth == backlog.jobs == 100
+    assert {holder.site for holder in backlog.holders} == {site(ask_for_report)}
+    assert {holder.target for holder in backlog.holders} == {f"{slow_report.__module__}.slow_report"}
+
+
+def test_everyone_who_waits_has_a_share(watch, events):
+    """Two sites that fill one queue are both named, the longer wait first, and the shares are of all waiting."""
+
+    async def main() -> None:
+        works = [asyncio.ensure_future(ask_for_work(pool, 0.1)) for _ in range(7)]
+        await asyncio.gather(*works, ask_for_report(pool, 0.1))
+
+    with ThreadPoolExecutor(1, "shared") as pool:
+        asyncio.run(main())
+        settled(watch)
+    backlog = the_backlog(events)
+    shares = {each.site: each for each in backlog.submitters}
+    assert shares[site(ask_for_work)].jobs == 6 and shares[site(ask_for_report)].jobs == 1
+    assert shares[site(ask_for_work)].share == pytest.approx(21 / 28, abs=0.05)
+    assert shares[site(ask_for_report)].share == pytest.approx(7 / 28, abs=0.05)
+
+
+def test_requests_that_time_out_in_the_queue_have_waited(watch, events):
+    """Who gave up before a worker came free is a part of the backlog."""
+
+    async def impatient() -> None:
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(ask_for_lookup(pool), 0.2)
+
+    async def main() -> None:
+        holding = asyncio.ensure_future(ask_for_report(pool, 0.5))
+        await asyncio.sleep(0.01)
+        await asyncio.gather(holding, *(impatient() for _ in range(5)))
+
+    with ThreadPoolExecutor(1, "shared") as pool:
+        asyncio.run(main())
+        settled(watch)
+    backlog = the_backlog(events)
+    assert backlog.jobs == 5 and 0.15 < backlog.waited < 0.45
+    (executor,) = watch.snapshot().executors
+    assert executor.outcomes == {"completed": 1, "cancelled": 5}
+
+
+# --- a pool that waits for itself ---
+
+
+def nested(pool: ThreadPoolExecutor, timeout: float, begun: threading.Barrier) -> str:
+    begun.wait(SOON)
+    inner: Future[str] = pool.submit(str, "inner")
+    return inner.result(timeout)
+
+
+def test_a_nested_submit_is_named_as_a_self_deadlock_while_it_lasts(watch, events):
+    """Both workers wait for jobs behind them: told with their stacks, long before the timeout frees them."""
+
+    async def main() -> list[Any]:
+        loop = asyncio.get_running_loop()
+        begun = threading.Barrier(2)
+        outer = [loop.run_in_executor(pool, nested, pool, 1.5, begun) for _ in range(2)]
+        return await asyncio.gather(*outer, return_exceptions=True)
+
+    with ThreadPoolExecutor(2, "shared") as pool:
+        errors = asyncio.run(main())
+        settled(watch)
+    assert any(isinstance(error, Exception) for error in errors)
+    told = backlogs(events)
+    first = told[0]
+    assert first.in_progress and first.self_deadlock and first.duration < 1.2
+    assert first.evidence["nested"] == 2
+    assert "a pool of their own" in first.remedy
+    assert all("nested" in [frame.function for frame in holder.stack] for holder in first.holders)
+    assert told[-1].self_deadlock and not told[-1].in_progress
+
+
+def test_a_self_deadlock_without_a_loop_is_told_as_well(watch, events):
+    """Nobody else would ever notice."""
+    with ThreadPoolExecutor(1, "lonely") as pool:
+        outer = pool.submit(nested, pool, 1.5, threading.Barrier(1))
+        until(lambda: any(each.self_deadlock for each in backlogs(events)))
+        assert not outer.done()
+        with pytest.raises(Exception):  # noqa: B017  TimeoutError has two homes
+            outer.result()
+        settled(watch)
+    assert the_backlog(events).self_deadlock
+
+
+def submit_and_go_on(pool: ThreadPoolExecutor) -> None:
+    pool.submit(work, 0.0)
+    time.sleep(0.9)
+
+
+def test_a_nested_submit_that_nobody_waits_for_is_no_deadlock(watch, events):
+    """It waits for the worker that submitted it, which will come free."""
+
+    async def main() -> None:
+        await asyncio.get_running_loop().run_in_executor(pool, submit_and_go_on, pool)
+
+    with ThreadPoolExecutor(1, "shared") as pool:
+        asyncio.run(main())
+        settled(watch)
+    assert backlogs(events) and not any(each.self_deadlock for each in backlogs(events))
