@@ -77,7 +77,6 @@ clocks = _Clocks()
 
 # --- threads -----------------------------------------------------------------------------------
 
-
 gil_enabled: Callable[[], bool] = getattr(sys, "_is_gil_enabled", lambda: True)
 """Whether the interpreter has its lock (free-threaded builds of 3.13 and newer may run without)."""
 
@@ -289,10 +288,8 @@ def traced_from_outside() -> bool:
 
 native_thread_id = threading.get_native_id
 
-
 KNOWN_HANDLES = sys.implementation.name == "cpython" and (3, 10) <= sys.version_info[:2] <= (3, 15)
 """Whether asyncio is one whose ``Handle._run`` (``Lib/asyncio/events.py``) we know."""
-
 BYTECODE_WITHIN_CODE = sys.version_info >= (3, 11)
 """Whether the bytecode lies within the code object, so that its address plus an offset is unique."""
 
