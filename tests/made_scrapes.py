@@ -87,8 +87,8 @@ loopwatch_stall_duration_seconds_sum{{cause="wait",loop="main"}} 4.5
 # HELP loopwatch_stalled_seconds Age of the stall in progress, 0 when the loop is not held.
 # TYPE loopwatch_stalled_seconds gauge
 loopwatch_stalled_seconds{{loop="main"}} 0.25
-# HELP loopwatch_blocking_seconds_total Seconds lost at a site: loop (held a loop), queue (jobs waited for a worker), \
-offload (worker threads waited on behalf of a loop).
+# HELP loopwatch_blocking_seconds_total Seconds lost at a site: loop (held a loop), queue (held the workers for which \
+jobs waited), offload (worker threads waited on behalf of a loop).
 # TYPE loopwatch_blocking_seconds_total counter
 loopwatch_blocking_seconds_total{{cause="wait",kind="loop",site="shop.\\"x\\":1"}} 0.352
 # HELP loopwatch_executor_workers Workers of the executor that exist, busy or idle.

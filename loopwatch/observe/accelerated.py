@@ -11,7 +11,7 @@ from typing import Any, cast
 from .. import _compat
 from . import _steps_c, _steps_py
 from ._steps_py import QUICK, Counting
-from .genuine import HandleShape, NotGenuine, assert_genuine, epoll_types, handle_shape
+from .genuine import HandleShape, NotGenuine, assert_genuine, epoll_types, handle_shape, look_into_select
 from .guard import theirs
 
 _READINGS = 3
@@ -49,6 +49,7 @@ def make_run(previous: Callable[[Any], None], adopt: Callable[[Any], Any], clock
             adopt(handle)
 
     shape, last.why_indirect = _shape_for(previous)
+    look_into_select()
     reference = _steps_py.make_run(previous, adopt, clock)
     slots, types = shape or (None, ())
     direct = not last.why_indirect

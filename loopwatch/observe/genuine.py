@@ -70,19 +70,34 @@ def assert_genuine(function: Any) -> None:
         raise NotGenuine("Handle._run does not do what it did in the versions that are known")
 
 
+_known_select: dict[FunctionType, CodeType] = {}
+"""The selector's own ``select``, with its code, if it was found genuine when that was looked into last."""
+
+
+def look_into_select() -> None:
+    """Find out whether ``EpollSelector.select`` is its own. Reads a file, so it is not for the thread of a loop."""
+    _known_select.clear()
+    function = vars(getattr(selectors, "EpollSelector", object)).get("select")
+    try:
+        _assert_unchanged(function, selectors, "EpollSelector", "select")
+    except NotGenuine:
+        return
+    if isinstance(function, FunctionType) and _polls_as_known(function):
+        _known_select[function] = function.__code__
+
+
 def epoll_types(method: Any) -> tuple[type, type] | None:
     """The types of a selector and of its epoll object, if ``method`` is that selector's own, genuine ``select``.
 
     Without one that is ready, and without waiting, that comes to no more than asking the epoll object.
+    None until ``look_into_select`` was called.
     """
     kind, epoll = getattr(selectors, "EpollSelector", None), getattr(select, "epoll", None)
     if kind is None or epoll is None or type(method) is not MethodType or type(method.__self__) is not kind:
         return None
-    try:
-        _assert_unchanged(method.__func__, selectors, "EpollSelector", "select")
-    except NotGenuine:
-        return None
-    return (kind, epoll) if _polls_as_known(method.__func__) else None
+    function = method.__func__
+    known = type(function) is FunctionType and _known_select.get(function) is function.__code__
+    return (kind, epoll) if known else None
 
 
 def _assert_unchanged(function: Any, module: ModuleType, owner: str, name: str) -> None:
