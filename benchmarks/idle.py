@@ -11,10 +11,11 @@ from typing import Any
 from .apart import begin, results_at_once
 from .figure import Figure, Look
 from .watching import watching
+from .workloads import new_loop
 
 _SETTLE = 2.0
-_TIMERS = (0, 20, 500)
-"""Of the loops that are looked at, a second; the bound is for the first."""
+_LOOPS = (("asyncio", 0), ("asyncio", 20), ("asyncio", 500), ("uvloop", 0))
+"""What is looked at: the make of the loop, and its timers a second. Without any there is a bound."""
 BOUND = 0.3
 
 
@@ -22,17 +23,18 @@ def measure(look: Look) -> list[Figure]:
     """All processes side by side: for each number of timers a watched and an unwatched one."""
     seconds = str(3.0 if look.fast else 30.0)
     commands = [
-        ("--seconds", seconds, "--timers", str(timers), *watched)
-        for timers in _TIMERS
+        ("--seconds", seconds, "--timers", str(timers), "--loop", make, *watched)
+        for make, timers in _LOOPS
         for watched in ((), ("--watched",))
     ]
     results = results_at_once("benchmarks.idle", commands)
-    return [_figure(timers, *results[2 * place : 2 * place + 2]) for place, timers in enumerate(_TIMERS)]
+    return [_figure(*each, *results[2 * place : 2 * place + 2]) for place, each in enumerate(_LOOPS)]
 
 
-def _figure(timers: int, unwatched: dict[str, Any], watched: dict[str, Any]) -> Figure:
+def _figure(make: str, timers: int, unwatched: dict[str, Any], watched: dict[str, Any]) -> Figure:
     before, after = (100 * side["cpu"] / side["seconds"] for side in (unwatched, watched))
-    what = f"CPU for a loop with {timers} timers a second" if timers else "CPU for an idle loop, of a core"
+    loop = "loop" if make == "asyncio" else f"loop of {make}"
+    what = f"CPU for a {loop} with {timers} timers a second" if timers else f"CPU for an idle {loop}, of a core"
     note = f"{before:.3f} % unwatched, {after:.3f} % watched, over {watched['seconds']:.0f} s"
     details = {"unwatched": unwatched, "watched": watched}
     return Figure("idle", what, after - before, None if timers else BOUND, " %", note=note, details=details)
@@ -56,10 +58,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.idle", description=__doc__)
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--timers", type=int, default=0, help="a second")
+    parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="asyncio")
     parser.add_argument("--watched", action="store_true")
     options = begin(parser)
+    loop = new_loop(options.loop)
     with watching(options.watched):
-        result = asyncio.run(_live(options.seconds, options.timers))
+        result = loop.run_until_complete(_live(options.seconds, options.timers))
+    loop.close()
     print(json.dumps(result), flush=True)
 
 

@@ -19,7 +19,7 @@ import pytest
 
 import loopwatch
 from loopwatch.explain.culprit import OwnCode
-from loopwatch.settings import NO_EXTENSIONS, REQUIRE_C
+from loopwatch.settings import NO_EXTENSIONS
 from loopwatch.testing import FakeClock, RecordingReporter
 from tests import executing, state_bench
 from tests.bench import FOREVER, RUN, Watching
@@ -93,8 +93,6 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     fail_where_ci_may_not_skip(report)
     return report
 
-
-STOPWATCHES = (NO_EXTENSIONS, REQUIRE_C)
 
 # --- what a test must leave as it was ----------------------------------------------------------
 
@@ -196,8 +194,11 @@ def threads_of_loopwatch() -> list[str]:
 
 
 def environment_of_loopwatch() -> list[str]:
-    """The settings in it; which stopwatch is meant holds for the suite as well, and for the programs that it runs."""
-    return sorted(name for name in os.environ if name.startswith("LOOPWATCH_") and name not in STOPWATCHES)
+    """All but which stopwatch is meant, which holds for the suite as well, and for the programs that it runs.
+
+    That it is required was heard when loopwatch was imported; programs of the suite may do without.
+    """
+    return sorted(name for name in os.environ if name.startswith("LOOPWATCH_") and name != NO_EXTENSIONS)
 
 
 @pytest.fixture(scope="session", autouse=True)
