@@ -39,9 +39,12 @@ PROGRAM = """
 
 BOUNDS = {
     "c": {"call_soon": 0.88, "sleep": 0.92},
-    "python": {"call_soon": 1.25, "sleep": 1.20},
+    "python": {"call_soon": 1.27, "sleep": 1.24},
 }
-"""Ratios to the unwatched loop. They are near what was measured: what makes a step dearer is to be noticed."""
+"""Ratios to the unwatched loop. They are near what was measured: what makes a step dearer is to be noticed.
+
+In Python it is 3.10 that is the dearest, with 1.22 to 1.24 and 1.20 to 1.21.
+"""
 
 
 @pytest.mark.needs("pyperf", programs=("valgrind",))

@@ -323,8 +323,8 @@ def test_the_profile_is_the_share_of_the_time() -> None:
     assert explain(sample(0.2, view(3)), sample(0.8, view(4))).profile == ()
     many = [sample(index / 10, frame(function(f"f{index}", "/app/f.py"), 3, "f")) for index in range(9)]
     assert len(explain(*many).profile) == 5
-    loads = frame(VIEW, 3, "shop.views")._replace(lasti=view(3).lasti - 2)
-    offsets = [view(3), loads, view(3)]
+    loads = view(4)._replace(lasti=view(4).lasti - 2)
+    offsets = [view(4), loads, view(4)]
     (only,) = explain(*(sample(0.3 * index, each) for index, each in enumerate(offsets))).profile
     assert only.share == pytest.approx(1.0)
 
