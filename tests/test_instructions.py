@@ -38,12 +38,13 @@ PROGRAM = """
 """
 
 BOUNDS = {
-    "c": {"call_soon": 0.88, "sleep": 0.92},
+    "c": {"call_soon": 0.91, "sleep": 0.92},
     "python": {"call_soon": 1.27, "sleep": 1.24},
 }
 """Ratios to the unwatched loop. They are near what was measured: what makes a step dearer is to be noticed.
 
-In Python it is 3.10 that is the dearest, with 1.22 to 1.24 and 1.20 to 1.21.
+Between versions they differ: in C from 0.82 and 0.84 on 3.12 to 0.90 and 0.90 on 3.13 to 3.15; in Python 3.10 is the
+dearest, with 1.22 to 1.24 and 1.20 to 1.21.
 """
 
 
