@@ -157,7 +157,11 @@ def _of_the_watch(python: Path, stopwatch: str, module: str, done: Ran) -> set[s
 def _run(python: Path, watched: str, names: list[str]) -> Ran:
     with tempfile.TemporaryDirectory() as folder:
         told = Path(folder, "told")
-        switches = {"LOOPWATCH_NO_EXTENSIONS": "1" if watched == "python" else ""}
+        # A stopwatch that cannot be had must not be stood in for by the other one.
+        switches = {
+            "LOOPWATCH_NO_EXTENSIONS": "1" if watched == "python" else "",
+            "LOOPWATCH_REQUIRE_C": "1" if watched == "c" else "",
+        }
         try:
             done = subprocess.run(
                 [str(python), "-c", _PROGRAM, watched, ",".join(names), str(told)],
