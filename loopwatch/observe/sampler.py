@@ -135,7 +135,7 @@ class Sampler:
         if not (self._woken or self._oldest) and self._guarded(self._calm):
             self.alarm.asleep = True
             if self._guarded(self._calm):
-                return self._sleep()
+                return self._guarded(self._sleep) or SHORTEST
             self.alarm.asleep = False  # someone became busy before the flag was up
         # Also after a look that took long others get their turn.
         return max(SHORTEST, min(self.period, self.pool_period) / 2, self._due - self.clock())

@@ -132,7 +132,7 @@ class LoopTotals:
                 totals = table.setdefault(self._names.label(state.name), _Totals())
                 totals.add(state, now)
                 loop = state.loop()
-                if loop is None or loop.is_closed():
+                if loop is None or state.is_gone():
                     continue
                 totals.alive += 1
                 totals.ready += len(getattr(loop, "_ready", ()))
