@@ -215,7 +215,7 @@ def test_a_run_that_ends_is_judged(watched: Watched) -> None:
 def test_what_is_closed_is_not_asked(watched: Watched) -> None:
     """Neither by a look nor by a snapshot."""
     watched.state.end(watched.clock())
-    assert watched.state.let_go() == 1
+    assert watched.state.before_close() == 1
     watched.loop.closed = True
     watched.state.refresh()
     watched.state.glance()

@@ -92,23 +92,34 @@ class UvloopHook:
 
     def uninstall(self) -> None:
         self._installed = False
-        _current.pop(id(self), None)
-        if self._patched is not None and not _current:
-            _RUN.take_out(self._patched)
-            _CLOSE.take_out(self._patched)
-        self._patched = None
+        for state in list(self._loops.states.values()):
+            if type(state) is UvloopState:  # before our close goes: then nobody tells that its counters are gone
+                self._loops.dismiss(state)
+        self._take_out()
+
+    def _take_out(self) -> None:
+        global _watcher
+        if _watcher is self:
+            _watcher = None
+        patched, self._patched = self._patched, None
+        if patched is not None and _watcher is None:
+            _RUN.take_out(patched)
+            _CLOSE.take_out(patched)
 
     def _open(self, kind: Any) -> bool:
         """Whether such loops can be watched: asks for the proof, once, and puts our methods into their class."""
+        global _watcher
         with self._opening:
             if self._refused is None and self._libuv is None:
                 self._prove(kind)
             if self._libuv is not None and self._patched is None and self._installed:
                 self._patched = kind
-                _current[id(self)] = self
+                _watcher = self
                 _RUN.put(kind)
                 _CLOSE.put(kind)
                 self._loops.kinds.seen_in_part(kind, COUNTED)
+                if not self._installed:  # meanwhile, in another thread
+                    self._take_out()
         return self._libuv is not None
 
     def _prove(self, kind: Any) -> None:
@@ -204,17 +215,13 @@ class UvloopHook:
             self._loops.outlets.faults.append(error)
 
 
-_current: dict[int, UvloopHook] = {}
+_watcher: UvloopHook | None = None
 """The hook that is installed, if one is: our methods serve whichever watch there is."""
-
-
-def _watcher() -> UvloopHook | None:
-    return next(iter(_current.values()), None)
 
 
 def _make_run_forever(previous: Any) -> Any:
     def run_forever(self: Any) -> Any:
-        watcher = _watcher()
+        watcher = _watcher
         if watcher is None:
             return previous(self)
         state = watcher.enter(self, sys._getframe())
@@ -231,12 +238,12 @@ def _make_close(previous: Any) -> Any:
         state = getattr(self, "_loopwatch", None)
         if type(state) is not UvloopState:
             return previous(self)
-        pointer = state.let_go()
+        pointer = state.before_close()
         try:
             return previous(self)
         finally:
             if pointer is not None and not self.is_closed():
-                state.keep(pointer)
+                state.not_closed(pointer)
 
     return close
 

@@ -45,6 +45,7 @@ class UvloopState(LoopState):
         "_earlier",
         "_gate",
         "_last",
+        "_let_go",
         "_libuv",
         "_pointer",
         "_usual",
@@ -64,6 +65,7 @@ class UvloopState(LoopState):
         self.polls_seen = True
         self._libuv = libuv
         self._pointer: int | None = libuv.pointer_of(loop)
+        self._let_go = False
         # Held while the counters are read, and while a run ends and a loop is about to be closed: so what is read is
         # there. A loop that runs refuses to be closed, also in this very thread, by what the collector ends.
         self._gate = threading.RLock()
@@ -100,18 +102,33 @@ class UvloopState(LoopState):
                 self._end_stretch(now, self.within)
             self.mark, self.turn = NEVER, now
 
-    def let_go(self) -> int | None:
-        """The loop is about to be closed: from here on its counters are not touched. Returns what ``keep`` needs."""
+    def before_close(self) -> int | None:
+        """The loop is about to be closed: from here on its counters are not touched. Returns what ``not_closed`` needs.
+
+        Waits for a look that is under way, which never lasts.
+        """
         with self._gate:
             if not self.running():
                 self._end_unsaid()
             pointer, self._pointer = self._pointer, None
             return pointer
 
-    def keep(self, pointer: int) -> None:
+    def not_closed(self, pointer: int) -> None:
         """It was not closed after all."""
         with self._gate:
-            self._pointer = pointer
+            if not self._let_go:
+                self._pointer = pointer
+
+    def let_go(self) -> None:
+        """Nobody will tell when the loop is closed: its counters are not touched any more."""
+        with self._gate:
+            self._let_go = True
+            self.before_close()
+
+    def after_fork(self) -> None:
+        """The thread that held the gate is not there, and whoever closes the loop now will not tell."""
+        self._gate = threading.RLock()
+        self._let_go, self._pointer = True, None
 
     # --- looking ---
 
@@ -151,7 +168,7 @@ class UvloopState(LoopState):
     def _waits_still(self) -> bool:
         """Whether it is in the same poll as before: asked most often, so by as few calls as will do."""
         with self._gate:
-            last, pointer = self._last, self._open()
+            last, (_held, pointer) = self._last, self._open()
             if pointer is None or self.ran >= 0 or not last.polling or self._libuv.turns(pointer) != last.turns:
                 return False
             at, idle = self.outlets.clock(), self._libuv.idle(pointer)
@@ -161,14 +178,17 @@ class UvloopState(LoopState):
             self._last = Count(at, idle, last.turns, True)
             return True
 
-    def _open(self) -> int | None:
-        """Where the loop's counters are; None once it is closed. With the gate held, and for as long as it is."""
+    def _open(self) -> tuple[Any, int | None]:
+        """The loop, and where its counters are; None once it is closed. With the gate held, and for as long as it is.
+
+        Whoever reads them has to hold the loop: one that nobody closes takes them along when its last user goes.
+        """
         loop = self.loop()
-        return None if loop is None or loop.is_closed() else self._pointer
+        return loop, None if loop is None or loop.is_closed() else self._pointer
 
     def _read(self) -> Count | None:
         """The counters now; None where the loop is closed. With the gate held."""
-        pointer, clock, libuv = self._open(), self.outlets.clock, self._libuv
+        (_held, pointer), clock, libuv = self._open(), self.outlets.clock, self._libuv
         if pointer is None:
             return None
         for _ in range(_TRIES):
