@@ -151,7 +151,79 @@ typedef struct {
     PyObject *counted_name;
     PyObject *let_go_name;
     PyObject *zero;
+    PyObject *theirs; /* see guard.py */
 } Module;
+
+static void
+drop(PyObject *kind, PyObject *error, PyObject *trace)
+{
+    Py_XDECREF(kind);
+    Py_XDECREF(error);
+    Py_XDECREF(trace);
+}
+
+/* --- exceptions that come in between ------------------------------------------------------------ */
+
+/* The application's objects have raised something when we asked them. Whether it goes on into the application, as
+ * guard.py judges; if not, it is cleared. */
+static int
+goes_on(Module *module)
+{
+    PyObject *kind, *error, *trace;
+    PyErr_Fetch(&kind, &error, &trace);
+    if (trace == NULL && PyErr_GivenExceptionMatches(kind, PyExc_Exception)) { /* no Python ran: mostly no such name */
+        drop(kind, error, trace);
+        return 0;
+    }
+    PyErr_NormalizeException(&kind, &error, &trace);
+    if (trace != NULL) {
+        (void)PyException_SetTraceback(error, trace);
+    }
+    PyObject *answer = PyObject_CallOneArg(module->theirs, error);
+    int theirs = answer == NULL ? -1 : PyObject_IsTrue(answer);
+    Py_XDECREF(answer);
+    if (theirs <= 0) { /* below zero: it was interrupted itself */
+        drop(kind, error, trace);
+        return theirs < 0;
+    }
+    PyErr_Restore(kind, error, trace);
+    return 1;
+}
+
+/* An exception on its way out. What is done meanwhile is done as in a `finally`: it is the one being handled, and the
+ * context of what is raised there. */
+typedef struct {
+    PyObject *kind, *error, *trace;
+    PyObject *outer_kind, *outer_error, *outer_trace;
+} Leaving;
+
+static void
+begin_finally(Leaving *leaving)
+{
+    PyErr_Fetch(&leaving->kind, &leaving->error, &leaving->trace);
+    PyErr_NormalizeException(&leaving->kind, &leaving->error, &leaving->trace);
+    if (leaving->trace != NULL) {
+        (void)PyException_SetTraceback(leaving->error, leaving->trace);
+    }
+    PyErr_GetExcInfo(&leaving->outer_kind, &leaving->outer_error, &leaving->outer_trace);
+    Py_XINCREF(leaving->kind);
+    Py_XINCREF(leaving->error);
+    Py_XINCREF(leaving->trace);
+    PyErr_SetExcInfo(leaving->kind, leaving->error, leaving->trace);
+}
+
+/* `failed`: another exception is set, which takes the place of the first. */
+static void
+end_finally(Leaving *leaving, int failed)
+{
+    PyErr_SetExcInfo(leaving->outer_kind, leaving->outer_error, leaving->outer_trace);
+    if (failed) {
+        drop(leaving->kind, leaving->error, leaving->trace);
+    }
+    else {
+        PyErr_Restore(leaving->kind, leaving->error, leaving->trace);
+    }
+}
 
 /* --- the clock ---------------------------------------------------------------------------------- */
 
@@ -352,17 +424,17 @@ static PyType_Spec fields_spec = {
     .slots = fields_slots,
 };
 
-/* Whether `kind` has for `name` the very descriptor that `base` has. Never fails: what cannot be asked has not. */
+/* Whether `kind` has for `name` the very descriptor that `Fields` has. What cannot be asked has not; below zero: with
+ * an exception that goes on. */
 static int
-has_same(PyTypeObject *kind, PyTypeObject *base, const char *name)
+has_own(PyTypeObject *kind, Module *module, const char *name)
 {
-    PyObject *wanted = PyObject_GetAttrString((PyObject *)base, name);
+    PyObject *wanted = PyObject_GetAttrString((PyObject *)module->fields_type, name);
     PyObject *found = wanted != NULL ? PyObject_GetAttrString((PyObject *)kind, name) : NULL;
     int same = found != NULL && found == wanted;
     Py_XDECREF(found);
     Py_XDECREF(wanted);
-    PyErr_Clear();
-    return same;
+    return found == NULL && goes_on(module) ? -1 : same;
 }
 
 /* The first few classes of stopwatches that were met and leave the fields alone: a subclass may put properties in their
@@ -374,14 +446,15 @@ typedef struct {
 } Plain;
 
 static int
-judge(PyObject *owner, Plain *plain, PyTypeObject *kind, PyTypeObject *fields_type)
+judge(PyObject *owner, Plain *plain, PyTypeObject *kind, Module *module)
 {
-    if (!PyType_IsSubtype(kind, fields_type)) {
+    if (!PyType_IsSubtype(kind, module->fields_type)) {
         return 0;
     }
     for (PyGetSetDef *field = fields_getset; field->name != NULL; field++) {
-        if (!has_same(kind, fields_type, field->name)) {
-            return 0;
+        int same = has_own(kind, module, field->name);
+        if (same <= 0) {
+            return same;
         }
     }
     for (int i = 0; i < MOST_CLASSES; i++) {
@@ -393,9 +466,9 @@ judge(PyObject *owner, Plain *plain, PyTypeObject *kind, PyTypeObject *fields_ty
     return 1;
 }
 
-/* Whether the fields of `object` may be read and written here. */
+/* Whether the fields of `object` may be read and written here; below zero: with an exception that goes on. */
 static inline int
-is_plain(PyObject *owner, Plain *plain, PyObject *object, PyTypeObject *fields_type)
+is_plain(PyObject *owner, Plain *plain, PyObject *object, Module *module)
 {
     PyTypeObject *kind = Py_TYPE(object);
     for (int i = 0; i < MOST_CLASSES; i++) {
@@ -407,7 +480,7 @@ is_plain(PyObject *owner, Plain *plain, PyObject *object, PyTypeObject *fields_t
             break;
         }
     }
-    return judge(owner, plain, kind, fields_type);
+    return judge(owner, plain, kind, module);
 }
 
 static int
@@ -613,7 +686,7 @@ has_known_slots(Run *self, PyObject *handle)
 #define SLOT(self, handle, name) ((PyObject **)((char *)(handle) + (self)->name##_offset))
 
 /* A new reference to the stopwatch of the handle's loop, if it has a plain one; NULL, with no exception, if not.
- * Where even that may not be asked (SystemExit and the like), the exception is set. */
+ * What goes on into the application while that is asked is set. */
 static PyObject *
 stopwatch_of(Run *self, PyObject *handle, int known)
 {
@@ -627,14 +700,14 @@ stopwatch_of(Run *self, PyObject *handle, int known)
     if (state == NULL) {
         goto nothing;
     }
-    if (!is_plain((PyObject *)self, &self->plain, state, module->fields_type)) {
+    if (is_plain((PyObject *)self, &self->plain, state, module) <= 0) {
         Py_DECREF(state);
         return NULL;
     }
     return state;
 nothing:
-    if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_Exception)) {
-        PyErr_Clear();
+    if (PyErr_Occurred()) {
+        (void)goes_on(module);
     }
     return NULL;
 }
@@ -750,8 +823,13 @@ end_step(Run *self, PyObject *object, PyObject *handle)
             return -1;
         }
     }
-    if (now - load_seconds(&state->mark) <= self->quick
-        && is_plain((PyObject *)self, &self->plain, object, self->module->fields_type)) {
+    int here = now - load_seconds(&state->mark) <= self->quick
+                   ? is_plain((PyObject *)self, &self->plain, object, self->module)
+                   : 0;
+    if (here < 0) {
+        return -1;
+    }
+    if (here) {
         add_one(&state->quick);
         store_seconds(&state->mark, now);
         /* So that the handle ends between the steps, and not within the next one. */
@@ -769,19 +847,12 @@ end_step(Run *self, PyObject *object, PyObject *handle)
     return answer == NULL ? -1 : 0;
 }
 
-static int
+static void
 end_failed_step(Run *self, PyObject *state, PyObject *handle)
 {
-    PyObject *kind, *error, *trace;
-    PyErr_Fetch(&kind, &error, &trace);
-    if (end_step(self, state, handle) < 0) {
-        Py_XDECREF(kind);
-        Py_XDECREF(error);
-        Py_XDECREF(trace);
-        return -1;
-    }
-    PyErr_Restore(kind, error, trace);
-    return 0;
+    Leaving leaving;
+    begin_finally(&leaving);
+    end_finally(&leaving, end_step(self, state, handle) < 0);
 }
 
 static PyObject *
@@ -810,7 +881,7 @@ run_vectorcall(PyObject *object, PyObject *const *args, size_t flags, PyObject *
     PyObject *answer =
         known && self->direct ? run_callback(self, handle) : PyObject_CallOneArg(self->previous, handle);
     if (answer == NULL) {
-        (void)end_failed_step(self, state, handle);
+        end_failed_step(self, state, handle);
         Py_DECREF(state);
         return NULL;
     }
@@ -847,7 +918,26 @@ run_take_up(Run *self, PyObject *Py_UNUSED(nothing))
     Py_RETURN_NONE;
 }
 
+/* A function is copied, and pickled, by its name. */
+static PyObject *
+run_reduce(PyObject *self, PyObject *Py_UNUSED(nothing))
+{
+    return PyObject_GetAttrString(self, "__qualname__");
+}
+
+/* What tools ask of a function, the one in Python answers. */
+static PyObject *
+run_ask_reference(Run *self, void *name)
+{
+    if (self->reference == NULL) {
+        PyErr_SetString(PyExc_AttributeError, name);
+        return NULL;
+    }
+    return PyObject_GetAttrString(self->reference, name);
+}
+
 static PyMethodDef run_methods[] = {
+    {"__reduce__", run_reduce, METH_NOARGS, NULL},
     {"let_go", (PyCFunction)run_let_go, METH_NOARGS, "Pass straight through from the next step on."},
     {"take_up", (PyCFunction)run_take_up, METH_NOARGS, "Time again."},
     {NULL},
@@ -862,8 +952,15 @@ static PyMemberDef run_members[] = {
     {NULL},
 };
 
-static PyGetSetDef dict_getset[] = {
+#define OF_REFERENCE(name) {name, (getter)run_ask_reference, NULL, NULL, name}
+
+static PyGetSetDef run_getset[] = {
     {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict},
+    OF_REFERENCE("__closure__"),
+    OF_REFERENCE("__code__"),
+    OF_REFERENCE("__defaults__"),
+    OF_REFERENCE("__globals__"),
+    OF_REFERENCE("__kwdefaults__"),
     {NULL},
 };
 
@@ -876,7 +973,7 @@ static PyType_Slot run_slots[] = {
     {Py_tp_descr_get, run_get},
     {Py_tp_methods, run_methods},
     {Py_tp_members, run_members},
-    {Py_tp_getset, dict_getset},
+    {Py_tp_getset, run_getset},
     {0, NULL},
 };
 
@@ -1158,9 +1255,7 @@ tell_answer(Select *self, PyObject *answer, PyObject *timeout)
     Answered *answered = (Answered *)type->tp_alloc(type, 0);
     if (answered == NULL) {
         Py_XDECREF(answer);
-        Py_XDECREF(kind);
-        Py_XDECREF(error);
-        Py_XDECREF(trace);
+        drop(kind, error, trace);
         return NULL;
     }
     answered->selector = PyMethod_GET_SELF(self->inner);
@@ -1277,8 +1372,13 @@ end_wait(Select *self, PyObject *object)
     if (isnan(now) && PyErr_Occurred()) {
         return -1;
     }
-    if (LOAD_POINTER(&self->state) == object
-        && is_plain((PyObject *)self, &self->plain, object, self->module->fields_type)) {
+    int here = LOAD_POINTER(&self->state) == object
+                   ? is_plain((PyObject *)self, &self->plain, object, self->module)
+                   : 0;
+    if (here < 0) {
+        return -1;
+    }
+    if (here) {
         begin_turn(state, now);
         store_seconds(&state->idle, load_seconds(&state->idle) + now);
         store_seconds(&state->mark, now);
@@ -1335,15 +1435,9 @@ poll_and_wait(Select *self, PyObject *object, PyObject *timeout)
         }
         return events;
     }
-    PyObject *kind, *error, *trace;
-    PyErr_Fetch(&kind, &error, &trace);
-    if (end_wait(self, object) < 0) {
-        Py_XDECREF(kind);
-        Py_XDECREF(error);
-        Py_XDECREF(trace);
-        return NULL;
-    }
-    PyErr_Restore(kind, error, trace);
+    Leaving leaving;
+    begin_finally(&leaving);
+    end_finally(&leaving, end_wait(self, object) < 0);
     return NULL;
 }
 
@@ -1399,10 +1493,11 @@ select_vectorcall(PyObject *object, PyObject *const *args, size_t flags, PyObjec
     }
     PyObject *events;
     int zero = is_zero(timeout, self->module);
-    if (zero < 0) {
+    int here = zero < 0 ? -1 : is_plain(object, &self->plain, state, self->module);
+    if (here < 0) {
         events = NULL;
     }
-    else if (!is_plain(object, &self->plain, state, self->module->fields_type)) {
+    else if (!here) {
         events = PyObject_CallOneArg(self->reference, timeout);
     }
     else if (zero) {
@@ -1439,6 +1534,11 @@ static PyMemberDef select_members[] = {
     {NULL},
 };
 
+static PyGetSetDef select_getset[] = {
+    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict},
+    {NULL},
+};
+
 static PyType_Slot select_slots[] = {
     {Py_tp_doc, "A replacement for a selector's select that bounds the turns of its loop."},
     {Py_tp_dealloc, select_dealloc},
@@ -1447,7 +1547,7 @@ static PyType_Slot select_slots[] = {
     {Py_tp_call, PyVectorcall_Call},
     {Py_tp_methods, select_methods},
     {Py_tp_members, select_members},
-    {Py_tp_getset, dict_getset},
+    {Py_tp_getset, select_getset},
     {0, NULL},
 };
 
@@ -1554,6 +1654,12 @@ module_exec(PyObject *owner)
         || (module->answered_type = new_type(owner, &answered_spec)) == NULL) {
         return -1;
     }
+    PyObject *guard = PyImport_ImportModule("loopwatch.observe.guard");
+    module->theirs = guard == NULL ? NULL : PyObject_GetAttrString(guard, "theirs");
+    Py_XDECREF(guard);
+    if (module->theirs == NULL) {
+        return -1;
+    }
     return PyModule_AddType(owner, module->fields_type);
 }
 
@@ -1566,6 +1672,7 @@ module_traverse(PyObject *owner, visitproc visit, void *arg)
     Py_VISIT(module->select_type);
     Py_VISIT(module->replay_type);
     Py_VISIT(module->answered_type);
+    Py_VISIT(module->theirs);
     return 0;
 }
 
@@ -1589,6 +1696,7 @@ module_free(void *object)
     Py_CLEAR(module->counted_name);
     Py_CLEAR(module->let_go_name);
     Py_CLEAR(module->zero);
+    Py_CLEAR(module->theirs);
 }
 
 static PyModuleDef_Slot module_slots[] = {
