@@ -15,6 +15,9 @@ def is_on(variable: str) -> bool:
 
 
 must = is_on("CIBUILDWHEEL") or is_on("LOOPWATCH_REQUIRE_C")
-accelerator = Extension("loopwatch.observe._steps_c", ["loopwatch/observe/_steps_c.c"], optional=not must)
+accelerators = [
+    Extension(f"loopwatch.observe.{name}", [f"loopwatch/observe/{name}.c"], optional=not must)
+    for name in ("_steps_c", "_calls_c")
+]
 
-setup(ext_modules=[] if is_on("LOOPWATCH_NO_EXTENSIONS") else [accelerator])
+setup(ext_modules=[] if is_on("LOOPWATCH_NO_EXTENSIONS") else accelerators)
