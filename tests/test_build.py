@@ -85,7 +85,7 @@ def compiled(names: set[str]) -> list[str]:
 def test_the_sources_are_complete(sdist: Path) -> None:
     """The C file and its stub are in, and nothing that was built."""
     found = {file.name for file in (sdist / "loopwatch" / "observe").iterdir()}
-    assert found >= {"_steps_c.c", "_steps_c.pyi", "_steps_py.py", "steps.py"}
+    assert found >= {"_steps_c.c", "_steps_c.pyi", "_calls_c.c", "_calls_c.pyi", "_steps_py.py", "steps.py"}
     assert compiled(found) == []
 
 

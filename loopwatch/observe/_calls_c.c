@@ -117,6 +117,7 @@ typedef struct {
     PyObject_HEAD
     void *loop; /* its address, for as long as it lives and is watched */
     Seconds began;
+    Seconds seconds;
     int64_t quick;
     int64_t waiting;
     int64_t behind;
@@ -220,10 +221,17 @@ get_count(PyObject *self, void *closure)
     return PyLong_FromLongLong(LOAD_COUNT((int64_t *)((char *)self + (Py_ssize_t)(intptr_t)closure)));
 }
 
+static PyObject *
+get_total(Calls *self, void *Py_UNUSED(closure))
+{
+    return PyFloat_FromDouble(load_seconds(&self->seconds));
+}
+
 #define COUNT(name) {#name, (getter)get_count, NULL, NULL, (void *)(intptr_t)offsetof(Calls, name)}
 
 static PyGetSetDef calls_getset[] = {
     {"began", (getter)get_began, NULL, NULL, NULL},
+    {"seconds", (getter)get_total, NULL, NULL, NULL},
     {"running", (getter)get_running, NULL, NULL, NULL},
     COUNT(quick),
     COUNT(waiting),
@@ -310,7 +318,7 @@ call_dealloc(Call *self)
     Py_DECREF(type);
 }
 
-/* Call what is timed. Its own error stays; an error of the clock or of `settle` does not. */
+/* Tell of what was not quick. What the callback has raised stays; an error of `settle` does not. */
 static PyObject *
 call_slowly(Calls *calls, PyObject *callback, double began, double ended, PyObject *answer)
 {
@@ -369,10 +377,11 @@ call_vectorcall(PyObject *object, PyObject *const *args, size_t flags, PyObject 
     store_seconds(&calls->began, began);
     PyObject *answer = PyObject_Vectorcall(callback, args, flags, names);
     double ended = calls->clock == NULL ? own_clock() : call_clock(calls->clock);
+    store_seconds(&calls->seconds, load_seconds(&calls->seconds) + (ended - began));
     if (ended - began <= calls->bound) {
         STORE_COUNT(&calls->quick, LOAD_COUNT(&calls->quick) + 1);
     }
-    else {
+    else if (LOAD_POINTER(&calls->loop) != NULL) {
         answer = call_slowly(calls, callback, began, ended, answer);
     }
     store_seconds(&calls->began, Py_HUGE_VAL);

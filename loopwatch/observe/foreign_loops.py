@@ -19,8 +19,8 @@ def step_codes() -> tuple[CodeType, ...]:
 class ForeignLoops:
     """All loops of the process that are not asyncio's, while installed. Their states are with those of ``loops``."""
 
-    def __init__(self, loops: AsyncioHook) -> None:
-        self._uvloops = UvloopHook(loops)
+    def __init__(self, loops: AsyncioHook, exact_uvloop: bool = False) -> None:
+        self._uvloops = UvloopHook(loops, exact_uvloop)
         self._pulses = PulseHook(loops)
         loops.meets_too = self.meet
 

@@ -260,7 +260,7 @@ class Sampler:
         if seen is None:
             seen = self._seen[state] = Observation(keep=len(self._seen) < _KEPT_OPEN)
         state.refresh()
-        mark, turn = state.mark, state.turn
+        mark, turn = state.marks()
         seen.follow(turn, state.away)
         if not state.running():
             return None
@@ -320,6 +320,7 @@ class Sampler:
                 tale.put_off = True
                 continue
             tale.put_off = False
+            exact = state.times_exactly(mark)
             facts = handle_of(state) if kind == "step" else HandleFacts("many callbacks")
             over = not state.holds(mark) if kind == "step" else abs(state.turn - seen.turn) > SAME
             if over or facts is None:
@@ -329,7 +330,7 @@ class Sampler:
             active = state.active(now) - age
             turn = now - seen.turn
             overrun = Held(state, kind, now - age, now, facts, waiting_of(state), 1, turn, (), None, active, state.base)
-            overrun = overrun._replace(within=None if state.tells_of_steps else self.period)
+            overrun = overrun._replace(within=None if exact else self.period)
             self.on_overrun(self._overruns.of(overrun, tale.id))
 
     def _collect(self, now: float) -> None:

@@ -17,12 +17,14 @@ from bisect import bisect_left
 from typing import Any
 
 from .. import _compat
+from ..facts import ContributorFacts, HandleFacts
 from ..metrics import TURN_BOUNDS
 from .libuv import Count, Libuv
 from .loop_clock import so_far
 from .loop_state import Held, LoopState, Outlets
-from .seen_steps import UNSEEN
+from .seen_steps import MANY, UNSEEN
 from .steps import NEVER
+from .uvloop_steps import UvloopSteps
 
 _TRIES = 3
 _TOGETHER = 0.0005
@@ -50,14 +52,19 @@ class UvloopState(LoopState):
         "_pointer",
         "_usual",
         "depth",
+        "exact",
         "told_of_end",
         "within",
     )
 
     tells_of_steps = wakes_sampler = False
 
-    def __init__(self, loop: Any, threshold: float, outlets: Outlets, libuv: Libuv) -> None:
+    def __init__(self, loop: Any, threshold: float, outlets: Outlets, libuv: Libuv, exact: bool = False) -> None:
+        self.exact: UvloopSteps | None = None
         super().__init__(loop, threshold, outlets)
+        if exact:
+            fault = outlets.faults.append
+            self.exact = UvloopSteps(loop, threshold, outlets.clock, self.step_counts, self._hold_exactly, fault)
         self.depth = 0
         self.within = 0.0
         self.told_of_end = True
@@ -123,12 +130,16 @@ class UvloopState(LoopState):
         """Nobody will tell when the loop is closed: its counters are not touched any more."""
         with self._gate:
             self._let_go = True
+            if self.exact is not None:
+                self.exact.let_go()
             self.before_close()
 
     def after_fork(self) -> None:
         """The thread that held the gate is not there, and whoever closes the loop now will not tell."""
         self._gate = threading.RLock()
         self._let_go, self._pointer = True, None
+        if self.exact is not None:
+            self.exact.let_go()
 
     # --- looking ---
 
@@ -154,12 +165,34 @@ class UvloopState(LoopState):
                 self._advance(count)
 
     def holds(self, mark: float) -> bool:
-        """Whether the stretch that began at ``mark`` still goes on."""
+        """Whether the stretch, or the step that is timed, that began at ``mark`` still goes on."""
+        if mark != NEVER and self.times_exactly(mark):
+            return True
         with self._gate:
             count = self._read() if self.ran < 0 else None
             last = self._last
             same = count is not None and not count.polling and count.turns == last.turns and count.idle == last.idle
             return same and self.mark == mark
+
+    def marks(self) -> tuple[float, float]:
+        began = NEVER if self.exact is None else self.exact.began()
+        mark, turn = self.mark, self.turn
+        return (mark, turn) if began == NEVER else (began, began if mark == NEVER else min(turn, began))
+
+    def times_exactly(self, mark: float) -> bool:
+        return self.exact is not None and self.exact.began() == mark
+
+    def seconds_timed(self) -> float:
+        return 0.0 if self.exact is None else float(self.exact.calls.seconds)
+
+    @property
+    def quick(self) -> int:
+        """Steps that were timed, and quick."""
+        return 0 if self.exact is None else int(self.exact.calls.quick)
+
+    @quick.setter
+    def quick(self, steps: int) -> None:
+        """Counted elsewhere."""
 
     def at_rest(self, since: float) -> bool:
         """Whether it waits and has done next to nothing since the last look, however often it turned."""
@@ -263,14 +296,41 @@ class UvloopState(LoopState):
     def _learn(self, spent: float) -> None:
         self._usual += _LEARN * (min(spent, 2 * self._usual + _LEAST_USUAL) - self._usual)
 
+    def _hold_exactly(self, facts: HandleFacts, began: float, ended: float, delayed: int) -> None:
+        """A step that is timed has held the loop: on its thread."""
+        active = self.times(ended)[0] - (ended - began)
+        cpu, switches = _compat.clocks.thread_cpu(), _compat.voluntary_switches()
+        self._put(
+            Held(
+                self, "step", began, ended, facts, delayed, 1, 0.0, (), cpu, max(0.0, active), self.base, switches,
+                delayed,
+            )
+        )  # fmt: skip
+        if self.outlets.alarm.asleep:
+            self.outlets.alarm.wake()
+
     def _stall(self, began: float, ended: float, active: float, within: float) -> None:
+        kind, facts, steps = "step", UNSEEN, 1
+        named: tuple[ContributorFacts, ...] = ()
+        whole = ended - began
+        if self.exact is not None:
+            told = self.exact.told_in(began, ended)
+            if whole - told < self.threshold:
+                return
+            if told:  # the rest lies before, between and behind
+                kind, began, active = "turn", began + told, active + told
+            named = self.exact.named_in(began, ended)
+            if 2 * sum(each.seconds for each in named) >= whole - told:
+                kind, facts, steps = "turn", MANY, sum(each.steps for each in named)
         cpu = switches = None
         if threading.get_ident() == self.ident:  # as its run ends; the thread may be gone when this is told
             cpu, switches = _compat.clocks.thread_cpu(), _compat.voluntary_switches()
-        spent = ended - began
         held = Held(
-            self, "step", began, ended, UNSEEN, 0, 1, spent, (), cpu, active, self.base, switches, within=within
+            self, kind, began, ended, facts, 0, steps, whole, named, cpu, active, self.base, switches, within=within
         )
+        self._put(held)
+
+    def _put(self, held: Held) -> None:
         if len(self.outlets.held) == self.outlets.held.maxlen != 0:
             self.lost += 1
         self.outlets.held.append(held)
@@ -304,8 +364,8 @@ class UvloopState(LoopState):
         return self._last.at
 
     def ready_now(self) -> int:
-        """uvloop does not tell."""
-        return 0
+        """uvloop does not tell; what was given to it while that is timed is counted."""
+        return 0 if self.exact is None else max(0, int(self.exact.calls.waiting))
 
     def _astray(self) -> bool:
         return False
