@@ -149,6 +149,10 @@ class LoopClock(Stopwatch):
     def glance(self) -> None:
         """The same, between two looks at all that there is to see."""
 
+    def waits_on(self, now: float) -> bool:
+        """Whether it has waited ever since the last glance, where that can be told by next to nothing."""
+        return False
+
     def at_rest(self, since: float) -> bool:
         """Whether it waits and has done nothing since then."""
         return self.mark == NEVER and self.last_seen() <= since

@@ -106,7 +106,7 @@ class Sampler:
             while not self._stopping:
                 pause = pause if calm else self._plan()
                 resting, calm = calm or self.alarm.asleep, False
-                late = lateness.rest(self.alarm, pause)
+                late = lateness.rest(self.alarm, pause, self._waits_on if resting else None)
                 began = lateness.until
                 if resting:
                     self.alarm.asleep = False
@@ -144,6 +144,23 @@ class Sampler:
         """How long to rest where nothing goes on: of some loops a glance must tell when that is over."""
         wakes = all(state.wakes_sampler or not state.running() for state in list(self.loops.states.values()))
         return _ASLEEP if wakes else min(self.threshold, _ASLEEP)
+
+    def _waits_on(self, planned: float) -> bool:
+        """Whether the loops that wake nobody have waited all the time: mostly, so it is asked by very little."""
+        try:
+            now = self.clock()
+            if now - planned >= NOTABLE or now >= self._due + _ASLEEP or self._stopping:
+                return False
+            known = False
+            for state in list(self.loops.states.values()):
+                if not state.wakes_sampler:
+                    known = True
+                    if not state.waits_on(now):
+                        return False
+            return known
+        except Exception as error:
+            self.on_fault(error)
+            return False
 
     def _still_calm(self) -> bool:
         """Glance at the loops that wake nobody, where there are any."""

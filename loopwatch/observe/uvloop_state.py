@@ -174,6 +174,13 @@ class UvloopState(LoopState):
             same = count is not None and not count.polling and count.turns == last.turns and count.idle == last.idle
             return same and self.mark == mark
 
+    def waits_on(self, now: float) -> bool:
+        with self._gate:
+            last, (_held, pointer) = self._last, self._open()
+            if pointer is None or self.ran >= 0 or not last.polling or self.mark != NEVER:
+                return False
+            return abs(now - last.at - (self._libuv.idle(pointer) - last.idle)) <= _TOGETHER
+
     def marks(self) -> tuple[float, float]:
         began = NEVER if self.exact is None else self.exact.began()
         mark, turn = self.mark, self.turn
