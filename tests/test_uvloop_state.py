@@ -235,19 +235,19 @@ def test_turns_are_counted_as_libuv_counts_them(watched: Watched) -> None:
 
 def test_that_it_waits_on_is_told_by_its_idle_time_alone(watched: Watched) -> None:
     """A moment of work is none; more is for a look to find, as is a loop that is closed or was not seen to wait."""
-    watched.work(0.01)
-    watched.look()
+    watched.loop.work(0.01)
+    watched.state.refresh()
     assert not watched.state.waits_on(watched.clock())
-    watched.poll(1.0)
-    watched.look()
+    watched.loop.poll(1.0)
+    watched.state.refresh()
     for _ in range(3):
-        watched.poll(0.1)
+        watched.loop.poll(0.1)
         assert watched.state.waits_on(watched.clock())
-    watched.turn(0.0001)
-    watched.poll(0.1)
+    watched.loop.turn(0.0001)
+    watched.loop.poll(0.1)
     assert watched.state.waits_on(watched.clock())
-    watched.turn(0.01)
-    watched.poll(0.1)
+    watched.loop.turn(0.01)
+    watched.loop.poll(0.1)
     assert not watched.state.waits_on(watched.clock())
     watched.loop.closed = True
     assert not watched.state.waits_on(watched.clock())
