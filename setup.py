@@ -6,6 +6,7 @@ like that: under ``CIBUILDWHEEL`` and ``LOOPWATCH_REQUIRE_C`` a failure to compi
 """
 
 import os
+from glob import glob
 
 from setuptools import Extension, setup
 
@@ -15,6 +16,12 @@ def is_on(variable: str) -> bool:
 
 
 must = is_on("CIBUILDWHEEL") or is_on("LOOPWATCH_REQUIRE_C")
-accelerator = Extension("loopwatch.observe._steps_c", ["loopwatch/observe/_steps_c.c"], optional=not must)
+folder = "loopwatch/observe/stopwatch"
+accelerator = Extension(
+    "loopwatch.observe._steps_c",
+    sorted(glob(f"{folder}/*.c")),
+    depends=sorted(glob(f"{folder}/*.h")),  # in a source distribution, too
+    optional=not must,
+)
 
 setup(ext_modules=[] if is_on("LOOPWATCH_NO_EXTENSIONS") else [accelerator])
