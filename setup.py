@@ -6,6 +6,7 @@ like that: under ``CIBUILDWHEEL`` and ``LOOPWATCH_REQUIRE_C`` a failure to compi
 """
 
 import os
+from glob import glob
 
 from setuptools import Extension, setup
 
@@ -15,9 +16,16 @@ def is_on(variable: str) -> bool:
 
 
 must = is_on("CIBUILDWHEEL") or is_on("LOOPWATCH_REQUIRE_C")
+room = "loopwatch/observe"
 accelerators = [
-    Extension(f"loopwatch.observe.{name}", [f"loopwatch/observe/{name}.c"], optional=not must)
-    for name in ("_steps_c", "_calls_c")
+    Extension(
+        f"loopwatch.observe.{name}",
+        sorted(glob(f"{room}/{folder}/*.c")),
+        include_dirs=[f"{room}/stopwatch"],
+        depends=sorted(glob(f"{room}/*/*.h")),  # in a source distribution, too
+        optional=not must,
+    )
+    for name, folder in (("_steps_c", "stopwatch"), ("_calls_c", "timed_calls"))
 ]
 
 setup(ext_modules=[] if is_on("LOOPWATCH_NO_EXTENSIONS") else accelerators)

@@ -83,10 +83,15 @@ def compiled(names: set[str]) -> list[str]:
 
 
 def test_the_sources_are_complete(sdist: Path) -> None:
-    """The C file and its stub are in, and nothing that was built."""
-    found = {file.name for file in (sdist / "loopwatch" / "observe").iterdir()}
-    assert found >= {"_steps_c.c", "_steps_c.pyi", "_calls_c.c", "_calls_c.pyi", "_steps_py.py", "steps.py"}
+    """All of the C files, with their headers, and their stub are in, and nothing that was built."""
+    observe = sdist / "loopwatch" / "observe"
+    found = {file.name for file in observe.iterdir()}
+    assert found >= {"_steps_c.pyi", "_steps_py.py", "steps.py", "_calls_c.pyi", "_calls_py.py"}
     assert compiled(found) == []
+    for folder, few in (("stopwatch", {"module.c", "module.h"}), ("timed_calls", {"calls.c", "calls.h"})):
+        in_c = {file.name for file in (observe / folder).iterdir()}
+        assert in_c == {file.name for file in (ROOT / "loopwatch" / "observe" / folder).glob("*.[ch]")}
+        assert few <= in_c
 
 
 @pytest.mark.needs(programs=("cc",))
@@ -98,7 +103,23 @@ def test_with_a_compiler_the_accelerator_is_built_and_used(sdist: Path, tmp_path
     names, used = installed(tmp_path)
     assert len(compiled(names)) == 1
     assert {"_steps_c.pyi", "py.typed"} <= names
+    assert [name for name in names if name.endswith((".c", ".h"))] == []
     assert used == "c"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the names of a library are shown otherwise")
+@pytest.mark.needs(programs=("nm",))
+def test_the_accelerator_shows_nothing_but_its_module() -> None:
+    """Its files call one another by names that no other library of the process can meet."""
+    accelerator()
+    from loopwatch.observe import _steps_c
+
+    shown = subprocess.run(
+        ["nm", "-D", "--defined-only", str(_steps_c.__file__)],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    names = [line.split()[-1] for line in shown.stdout.splitlines()]
+    assert [name for name in names if name not in ("_init", "_fini")] == ["PyInit__steps_c"]
 
 
 def test_without_a_compiler_it_is_left_out(sdist: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The timing of calls in C, see ``_calls_c.c`` and ``_calls_py.py``."""
+"""The timing of calls in C, see ``timed_calls/`` and ``_calls_py.py``."""
 
 from collections.abc import Callable
 from typing import Any, final

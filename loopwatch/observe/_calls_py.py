@@ -1,4 +1,4 @@
-"""Times the callbacks that are given to a loop of uvloop: the reference for ``_calls_c.c``.
+"""Times the callbacks that are given to a loop of uvloop: the reference for ``timed_calls/``.
 
 uvloop's handles are C and call what they were given. So a method by which callbacks are scheduled is replaced by one
 that hands on a ``_Call`` in place of the callback: it reads the clock before and after, and in all else answers as

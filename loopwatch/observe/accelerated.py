@@ -1,6 +1,6 @@
 """The stopwatch in C behind the contract of ``_steps_py.py``, which stays in charge of all that is not quick.
 
-Importing this raises ImportError where the C file was not compiled.
+Importing this raises ImportError where the C files were not compiled.
 """
 
 from __future__ import annotations
