@@ -52,6 +52,7 @@ def install(
     executor_wait: float = _UNSET,
     reporters: Sequence[Callable[[Any], object] | str] | None = _UNSET,
     prometheus: Any = _UNSET,
+    opentelemetry: Any = _UNSET,
     own_code: Sequence[str] = _UNSET,
     repeat_interval: float = _UNSET,
     queue_size: int = _UNSET,
@@ -68,13 +69,15 @@ def install(
         one (``log``, ``jsonl:PATH``, ``package.module:callable``); None: the log reporter.
     :param prometheus: True, False, a ``CollectorRegistry``, or "auto": the default registry if
         ``prometheus_client`` can be imported.
+    :param opentelemetry: True, False, a ``MeterProvider`` (spans go to the process' own ``TracerProvider``), or
+        "auto": the providers that the process has set, or sets later, if the SDK is there.
     :param own_code: modules that are your own code even where they are installed as packages.
     :param repeat_interval: seconds in which the log says an equal finding only once; 0 says all.
     :param queue_size: events that may wait for slow reporters before they are dropped and counted.
     :param max_sites: values of the ``site`` label before the rest is called ``other``.
     :raises SettingsError: a value that a setting cannot have; nothing is installed then.
     :raises AlreadyInstalled: a watch with other settings is installed. With equal ones it is returned.
-    :raises MissingExtra: ``prometheus=True`` and ``prometheus_client`` is not installed.
+    :raises MissingExtra: ``prometheus=True`` and ``prometheus_client`` is not installed, or likewise OpenTelemetry.
     :raises SelfCheckFailed: a hook did not take; nothing is installed then.
     """
     global _current
@@ -260,7 +263,8 @@ class Watch:
             if judge or now - self._judged_at >= _JUDGE_EVERY:
                 self._judged_at = now
                 self._accounts.judge(self._delivery.put)
-        # With no lock held: what handles the log is the application's.
+        # With no lock held: what handles the log is the application's, and exporters have locks of their own.
+        self._exporters.refresh()
         while self._faults:
             self._notices.fault(self._faults.popleft())
         loops, executors = self._loops.kinds.news(at_once=judge), self._executors.foreign.news()

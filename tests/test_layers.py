@@ -35,6 +35,8 @@ LIBRARIES = {
     "observe.anyio_threads": {"anyio"},
     "report.prometheus": {"prometheus_client"},
     "report.otel": {"opentelemetry"},
+    "report.otel_histograms": {"opentelemetry"},
+    "report.otel_traces": {"opentelemetry"},
     "pytest_plugin": {"pytest"},
 }
 """Each file that may import something other than the standard library, and what."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..model import Snapshot
 from ..settings import Settings
 from .exposition import Exposition
+from .telemetry import Telemetry
 
 if TYPE_CHECKING:
     from .prometheus import MetricsServer
@@ -22,18 +23,26 @@ class Exporters:
 
     def __init__(self, settings: Settings, snapshot: Callable[[], Snapshot], steps: str) -> None:
         self._prometheus = Exposition(settings, snapshot, steps)
+        self._telemetry = Telemetry(settings, snapshot, steps)
 
     def register(self) -> None:
         """Begin to export. Raises SettingsError where one is refused; ``close`` is then for the caller."""
         self._prometheus.register()
+        self._telemetry.register()
+
+    def refresh(self) -> None:
+        """See whether what they export to is there by now. Cheap; from any thread."""
+        self._telemetry.refresh()
 
     def close(self) -> None:
         """Leave no trace of the watch in what others own."""
         self._prometheus.close()
+        self._telemetry.close()
 
     def after_fork(self) -> None:
         """In the child."""
         self._prometheus.after_fork()
+        self._telemetry.after_fork()
 
     def serve(self, port: int, addr: str) -> MetricsServer:
         """Serve the metrics for Prometheus from a thread. Raises MissingExtra, SettingsError and OSError."""
