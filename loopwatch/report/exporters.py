@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..model import Snapshot
 from ..settings import Settings
@@ -29,6 +29,11 @@ class Exporters:
         """Begin to export. Raises SettingsError where one is refused; ``close`` is then for the caller."""
         self._prometheus.register()
         self._telemetry.register()
+
+    @property
+    def tracer(self) -> Any:
+        """Who traces (see ``facts.Tracer``), once somebody does."""
+        return self._telemetry.tracer
 
     def refresh(self) -> None:
         """See whether what they export to is there by now. Cheap; from any thread."""

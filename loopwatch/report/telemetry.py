@@ -13,8 +13,10 @@ from ..settings import Settings
 
 if TYPE_CHECKING:
     from .otel import Instruments, Source
+    from .otel_traces import OtelTracer
 
 _METRICS = "opentelemetry.sdk.metrics"
+_TRACES = "opentelemetry.sdk.trace"
 
 
 class Telemetry:
@@ -30,6 +32,8 @@ class Telemetry:
         self._ask = (snapshot, settings.max_sites, steps)
         self._in_use = False
         self._alone = threading.Lock()
+        self.tracer: OtelTracer | None = None
+        """Who traces, as soon as the process has set a ``TracerProvider``."""
         self._instruments: Instruments | None = None
         self._source: Source | None = None
         if self._wanted not in (False, "auto"):
@@ -52,6 +56,8 @@ class Telemetry:
                 self._alone.release()
 
     def _look(self) -> None:
+        if self.tracer is None and _TRACES in sys.modules:
+            self._look_for_tracer()
         if self._instruments is not None:
             self._instruments.follow_readers()
         elif not isinstance(self._wanted, (bool, str)):
@@ -67,6 +73,14 @@ class Telemetry:
         provider = global_provider()
         if provider is not None:
             self._use(provider)
+
+    def _look_for_tracer(self) -> None:
+        try:
+            from .otel_traces import OtelTracer, recording_provider
+        except MissingExtra:
+            return
+        if recording_provider():
+            self.tracer = OtelTracer()
 
     def _use(self, provider: Any) -> None:
         from .otel import Source, instruments_of
@@ -87,4 +101,4 @@ class Telemetry:
         self._in_use = False
         if self._instruments is not None and self._source is not None:
             self._instruments.release(self._source)
-        self._instruments = self._source = None
+        self._instruments = self._source = self.tracer = None
