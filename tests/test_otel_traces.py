@@ -77,7 +77,8 @@ def test_a_stall_is_a_span_below_the_one_that_was_current(tracing: Tracing) -> N
     assert blocked.parent.span_id == parent.context.span_id
     assert blocked.context.trace_id == parent.context.trace_id
     assert HELD <= (blocked.end_time - blocked.start_time) / 1e9 < HELD + 1
-    assert blocked.start_time == pytest.approx(parent.start_time, abs=1e9)
+    assert parent.start_time <= blocked.start_time
+    assert blocked.end_time <= parent.end_time
     told = dict(blocked.attributes)
     assert told["code.function.name"].endswith("test_otel_traces.checkout")
     assert told["code.file.path"] == __file__

@@ -49,14 +49,16 @@ class OtelTracer:
         return OtelStall(self, parent, _now() - int(seconds * 1e9))
 
     def start(self, name: str, parent: SpanFacts | None, started: int, attributes: Mapping[str, Any]) -> Span:
-        """A span that began at ``started`` (nanoseconds since the epoch); a root where it has no parent."""
+        """A span that began at ``started`` (nanoseconds since the epoch), or with its parent, if it has one."""
+        # A step may begin before the span that it sets: what comes before that is no part of its trace.
+        started = max(started, getattr(parent.handle, "start_time", None) or 0) if parent else started
         context = trace.set_span_in_context(parent.handle, contexts.Context()) if parent else contexts.Context()
         return self._tracer.start_span(name, context, start_time=started, attributes=attributes)
 
     def executor_wait(self, parent: SpanFacts, started_at: float, seconds: float, told: Mapping[str, Any]) -> None:
         """A span for a job that waited for a worker; ``started_at`` is in seconds since the epoch."""
         started = int(started_at * 1e9)
-        self.start(WAIT, parent, started, _set(told)).end(started + int(seconds * 1e9))
+        _end(self.start(WAIT, parent, started, _set(told)), parent, started + int(seconds * 1e9))
 
     @contextmanager
     def within(self, trace_id: str, span_id: str) -> Iterator[None]:
@@ -67,6 +69,12 @@ class OtelTracer:
             yield
         finally:
             contexts.detach(token)
+
+
+def _end(span: Span, parent: SpanFacts | None, ended: int) -> None:
+    """End a span at ``ended``, or with its parent if that was over before: so that it lies within."""
+    over = getattr(parent.handle, "end_time", None) if parent is not None else None
+    span.end(max(getattr(span, "start_time", None) or 0, ended if over is None else min(ended, over)))
 
 
 def facts_of(span: Span) -> SpanFacts:
@@ -114,7 +122,7 @@ class OtelStall:
                 span = self._span = self._tracer.start(BLOCKED, self._parent, self._started, {})
         if span is not None:
             span.set_attributes(_set(_attributes(stall)))
-            span.end(self._started + int(stall.duration * 1e9))
+            _end(span, self._parent, self._started + int(stall.duration * 1e9))
 
 
 def _attributes(stall: Stall) -> Mapping[str, Any]:
