@@ -23,7 +23,9 @@ MAY_IMPORT = {
     **dict.fromkeys(BASE, BASE),
     **{room: BASE | {room} for room in ROOMS},
     "testing": BASE,
-    "watch": BASE | ROOMS,
+    "accounts": BASE | ROOMS,
+    "traces": BASE | ROOMS,
+    "watch": BASE | ROOMS | {"accounts", "traces"},
     "__init__": BASE | ROOMS | {"watch"},
     "pytest_plugin": BASE | {"testing", "watch"},
     "cli": BASE | {"report", "watch"},
@@ -35,6 +37,8 @@ LIBRARIES = {
     "observe.anyio_threads": {"anyio"},
     "report.prometheus": {"prometheus_client"},
     "report.otel": {"opentelemetry"},
+    "report.otel_histograms": {"opentelemetry"},
+    "report.otel_traces": {"opentelemetry"},
     "pytest_plugin": {"pytest"},
 }
 """Each file that may import something other than the standard library, and what."""

@@ -11,7 +11,7 @@ from .alarm import NOTABLE
 from .entry_state import EntryState
 from .host import GcHook, Span, overlap
 from .loop_state import Held, LoopState
-from .observation import Look, Observation, load, seen_ready
+from .observation import Look, Observation, load, seen_ready, seen_span
 from .seen_steps import UNSEEN, seen_steps
 
 clocks = _compat.clocks
@@ -73,6 +73,8 @@ class Overruns:
             wakes=spent.wakes,
             within=held.within,
             traced=stood > 0 and _compat.traced_from_outside(),
+            span=held.span if held.victims is not None else seen_span(held, looks),
+            traced_stall=held.victims.stall if held.victims is not None else None,
         )
 
     def _samples(self, held: Held, looks: list[Look]) -> tuple[Sample, ...]:

@@ -19,8 +19,8 @@ from ..facts import HandleFacts, Overrun, Sample
 from .alarm import NOTABLE, SHORTEST, Alarm, Lateness, paced
 from .asyncio_loop import AsyncioHook
 from .host import GcHook, Span
-from .loop_state import Held, LoopState
-from .observation import SAME, Observation, end_of
+from .loop_state import SAME, Held, Looked, LoopState
+from .observation import Observation, end_of
 from .overruns import Overruns, held_by_many
 from .pools import PoolWatch
 from .present import handle_of, ready_of, stack_of, task_of, waiting_of
@@ -309,6 +309,7 @@ class Sampler:
         late += self._kept_waiting(now, clocks.thread_cpu() or 0.0)
         task, coroutine = task_of(state)
         ready = ready_of(state)
+        span = state.outlets.tracing.of_step(state)
         if not state.holds(mark):
             return False
         if frames is None:
@@ -318,7 +319,9 @@ class Sampler:
         reading = seen.read(state, self.clock)
         if not state.holds(mark):  # that was seen of what came after it
             activity, reading = None, None
-        seen.add(Sample(now, mark, late, frames, task, coroutine, importing, activity), reading, ready)
+        if state.outlets.tracing.tracer is not None:
+            state.looked = Looked(mark, span, ready)
+        seen.add(Sample(now, mark, late, frames, task, coroutine, importing, activity), reading, ready, span)
         return True
 
     # --- telling ---
