@@ -33,6 +33,7 @@ MAY_IMPORT = {
 LIBRARIES = {
     "observe.anyio_threads": {"anyio"},
     "report.prometheus": {"prometheus_client"},
+    "report.prometheus_files": {"prometheus_client"},
     "report.otel": {"opentelemetry"},
     "pytest_plugin": {"pytest"},
 }

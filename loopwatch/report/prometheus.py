@@ -26,7 +26,7 @@ except ImportError as missing:
 _log = logging.getLogger("loopwatch")
 
 DEFAULT: CollectorRegistry = REGISTRY
-_FAMILY_LEAVES_OUT = {"counter": "_total", "info": "_info"}
+FAMILY_LEAVES_OUT = {"counter": "_total", "info": "_info"}
 
 
 class SnapshotCollector(Collector):
@@ -119,7 +119,7 @@ def serve(registry: CollectorRegistry, port: int, addr: str) -> MetricsServer:
 
 
 def _family(metric: Metric) -> Family:
-    name = metric.prometheus.removesuffix(_FAMILY_LEAVES_OUT.get(metric.type, ""))
+    name = metric.prometheus.removesuffix(FAMILY_LEAVES_OUT.get(metric.type, ""))
     return Family(name, metric.help, metric.type)
 
 
@@ -128,23 +128,23 @@ def _filled(metric: Metric, readings: list[Reading]) -> Family:
     family = _family(metric)
     name, names, samples = metric.prometheus, metric.labels, family.samples
     for reading in readings:
-        value, labels = reading.value, dict(zip(names, map(_encodable, reading.labels)))
+        value, labels = reading.value, dict(zip(names, map(encodable, reading.labels)))
         if isinstance(value, Histogram):
             counts = list(accumulate(value.counts))
             bucket = f"{name}_bucket"
-            samples += [Sample(bucket, {**labels, "le": le}, count) for le, count in zip(_les(value.bounds), counts)]
+            samples += [Sample(bucket, {**labels, "le": le}, count) for le, count in zip(les(value.bounds), counts)]
             samples += (Sample(f"{name}_count", labels, counts[-1]), Sample(f"{name}_sum", labels, value.sum))
         else:
             samples.append(Sample(name, labels, value))
     return family
 
 
-def _encodable(text: str) -> str:
+def encodable(text: str) -> str:
     """``text`` without lone surrogates: one such name of a thread pool would end every scrape."""
     return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 
 @lru_cache(maxsize=32)
-def _les(bounds: tuple[float, ...]) -> tuple[str, ...]:
+def les(bounds: tuple[float, ...]) -> tuple[str, ...]:
     """The label ``le`` of each bucket."""
     return (*map(floatToGoString, bounds), "+Inf")
