@@ -13,30 +13,23 @@ from typing import TYPE_CHECKING, Any, Final
 
 from . import _compat
 from ._version import __version__
+from .accounts import Accounts
 from .errors import AlreadyInstalled, NotInstalled, SelfCheckFailed
 from .explain.backlog import explain_backlog
 from .explain.culprit import OwnCode
-from .explain.offload import essential, site_of, waited, worth_telling
 from .explain.stall import explain_stall
-from .explain.verdicts import Verdicts
 from .facts import Congestion, Overrun
 from .model import Coverage, Snapshot
-from .observe.callers import Callers
 from .observe.evidence import untold
 from .observe.hooks import Hooks
-from .observe.jobs import Job, faults
+from .observe.jobs import faults
 from .observe.loop_state import Held, Outlets
 from .observe.pools import PoolWatch
 from .observe.sampler import Alarm, Sampler
 from .observe.steps import IMPLEMENTATION, how_timed
-from .observe.task_counts import task_counts
-from .record.charges import Charges
 from .record.coverage import coverage
 from .record.delivery import Delivery
-from .record.queued import QueuedTime
-from .record.recorder import OriginCounts, Recorder
-from .record.snapshot import LoopTotals, executor_stats, gc_histograms
-from .report.exposition import Exposition
+from .report.exporters import Exporters
 from .report.notices import Notices
 from .report.spec import prepare_reporters
 from .settings import Settings
@@ -142,7 +135,7 @@ class Watch:
         self._judged_at = 0.0
         self._installed = False
         self._installs = 1
-        self._exposition = Exposition(settings, lambda: self._numbers(offloads=False), IMPLEMENTATION)
+        self._exporters = Exporters(settings, lambda: self._numbers(offloads=False), IMPLEMENTATION)
         self._hooks = Hooks(settings.threshold, Outlets(self._alarm, self._held, self._faults, lambda state: None))
         self._loops, self._executors = self._hooks.loops, self._hooks.executors
         self._pools = PoolWatch(self._executors, settings.executor_wait, self._on_backlog)
@@ -159,15 +152,7 @@ class Watch:
         )
         self._make_reporters = prepare_reporters(settings)
         self._delivery = Delivery((), settings.queue_size)
-        self._begin_counting()
-
-    def _begin_counting(self) -> None:
-        self._recorder, self._verdicts = Recorder(), Verdicts(self._own)
-        self._totals = LoopTotals()
-        self._loops.on_retired = self._totals.retire
-        self._callers = Callers(OriginCounts.caller)
-        self._charges = Charges(self._recorder)
-        self._queued = QueuedTime(self._recorder, lambda origin: site_of(origin, self._own))
+        self._accounts = Accounts(settings.executor_wait, self._own, self._hooks, self._pools)
 
     # --- in and out ---
 
@@ -177,7 +162,7 @@ class Watch:
             self._untold = untold()
             self._hooks.install()
             self._installed = True
-            self._exposition.register()
+            self._exporters.register()
             self._delivery.reporters = self._make_reporters()  # last: what is refused leaves no file behind
             self._start(self._delivery)
             self._start(self._exposition)
@@ -204,7 +189,7 @@ class Watch:
     def _take_out(self) -> None:
         self._installed = False
         self._hooks.uninstall()
-        self._exposition.close()
+        self._exporters.close()
 
     def uninstall(self) -> None:
         """Stop watching and put every hook back; events so far are delivered (it takes two seconds at most).
@@ -216,8 +201,7 @@ class Watch:
         with _lock:
             if not self._installed:
                 return
-            for state in list(self._loops.states.values()):
-                self._totals.retire(state)
+            self._accounts.retire_loops()
             self._coverage()  # for the last time: of hooks that are gone nothing can be said
             self._take_out()
             if _current is self:
@@ -247,13 +231,13 @@ class Watch:
 
     def _after_fork(self) -> None:
         self._drain_lock = threading.RLock()
-        self._begin_counting()
+        self._accounts.begin()
         self._alarm.after_fork()
         self._alarm.start = self._start_threads
         self._hooks.after_fork()
         self._sampler.after_fork()
         self._delivery.after_fork()
-        self._exposition.after_fork()
+        self._exporters.after_fork()
 
     # --- what the sampler hands on ---
 
@@ -262,7 +246,7 @@ class Watch:
         if stall.cause == "debugger":
             return
         if not stall.in_progress:
-            self._recorder.stall(stall)
+            self._accounts.stall(stall)
         self._delivery.put(stall)
 
     def _on_backlog(self, congestion: Congestion) -> None:
@@ -271,52 +255,17 @@ class Watch:
     def _drain(self, judge: bool = False) -> None:
         with self._drain_lock:
             self._hooks.refresh()
-            self._count(self._executors.ended())
             now = _compat.clocks.monotonic()
-            self._callers.look(now)
+            self._accounts.count(self._executors.ended(), now)
             if judge or now - self._judged_at >= _JUDGE_EVERY:
                 self._judged_at = now
-                self._judge_offloads()
+                self._accounts.judge(self._delivery.put)
         # With no lock held: what handles the log is the application's.
         while self._faults:
             self._notices.fault(self._faults.popleft())
         loops, executors = self._loops.kinds.news(at_once=judge), self._executors.foreign.news()
         if loops or executors:
             self._notices.unseen(self._coverage())
-
-    def _count(self, jobs: list[Job]) -> None:
-        least, episodes = self.settings.executor_wait, self._pools.episodes
-        for job in jobs:
-            lane = job.lane
-            counts = lane.counts or self._begin_counts(job)
-            wait = counts.job(job)
-            # Who waited while a worker was free waited for the interpreter, and is in no queue.
-            in_queue = (wait >= least or job.pool in episodes) and self._pools.finished(job)
-            if in_queue and job.for_loop and wait >= least and job.outcome != "cancelled":
-                self._queued.add(job, wait)
-            if job.task is not None and job.started is not None:
-                self._callers.finished(job, counts)
-        for lane in {job.lane for job in jobs}:
-            lane.quick = lane.counts.are_quick()
-        self._queued.charge()
-
-    def _begin_counts(self, job: Job) -> OriginCounts:
-        """Jobs are counted by the frames that name their site, so that different ways to it are one."""
-        limit = int(min(job.pool.limit(), 1 << 30))
-        counts = self._recorder.counts(essential(job.lane.origin, self._own), job.pool.kind, limit)
-        job.lane.counts = counts
-        return counts
-
-    def _judge_offloads(self) -> None:
-        for tally in self._recorder.news():
-            lost = waited(tally)
-            if not self._charges.may_grow(tally.origin, lost):
-                continue
-            offload = self._verdicts.of(tally)
-            if offload.cause == "wait":
-                self._charges.charge(tally.origin, offload, lost)
-                if worth_telling(offload, lost) and self._charges.first(offload):
-                    self._delivery.put(offload)
 
     # --- for the user ---
 
@@ -339,22 +288,10 @@ class Watch:
         return self._numbers(offloads=True)
 
     def _numbers(self, offloads: bool) -> Snapshot:
-        """Metrics read no offloads, and to judge these may take longer than all the rest."""
         if self._installed:
             self._drain()
-        now, states = _compat.clocks.monotonic(), list(self._loops.states.values())
-        return Snapshot(
-            loops=self._totals.stats(states, now, self._recorder, self._sampler.stalled, task_counts()),
-            executors=executor_stats(self._recorder, list(self._executors.pools), self._pools.saturated, now),
-            offloads=tuple(map(self._verdicts.of, self._recorder.tallies() if offloads else ())),
-            sites=self._recorder.site_stats(),
-            coverage=self._coverage(),
-            gc_pauses=gc_histograms(self._hooks.collections.counts, self._hooks.collections.sums),
-            events_dropped=self._totals.lost(states)
-            + sum(each.dropped for each in (self._delivery, self._executors, faults)),
-            sampler_seconds=self._sampler.seconds,
-            version=__version__,
-        )
+        dropped = sum(each.dropped for each in (self._delivery, self._executors, faults))
+        return self._accounts.snapshot(self._sampler, self._coverage(), dropped, offloads)
 
     def serve_metrics(self, port: int, addr: str = "127.0.0.1") -> MetricsServer:
         """Serve the Prometheus metrics from a thread of their own, so that they can be scraped while a loop hangs.
@@ -368,7 +305,7 @@ class Watch:
         """
         if not self._installed:
             raise NotInstalled("serve_metrics()")
-        return self._exposition.serve(port, addr)
+        return self._exporters.serve(port, addr)
 
     def _coverage(self) -> tuple[Coverage, ...]:
         loops = self._loops

@@ -1,0 +1,40 @@
+"""Where the numbers of a watch go besides its reporters: all exporters as one, in and out and through a fork."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..model import Snapshot
+from ..settings import Settings
+from .exposition import Exposition
+
+if TYPE_CHECKING:
+    from .prometheus import MetricsServer
+
+
+class Exporters:
+    """The exporters that the settings want. Raises :class:`MissingExtra` where the library of one is missing.
+
+    ``snapshot`` is asked for the numbers when they are collected, on the thread that collects; ``steps`` names
+    the stopwatch.
+    """
+
+    def __init__(self, settings: Settings, snapshot: Callable[[], Snapshot], steps: str) -> None:
+        self._prometheus = Exposition(settings, snapshot, steps)
+
+    def register(self) -> None:
+        """Begin to export. Raises SettingsError where one is refused; ``close`` is then for the caller."""
+        self._prometheus.register()
+
+    def close(self) -> None:
+        """Leave no trace of the watch in what others own."""
+        self._prometheus.close()
+
+    def after_fork(self) -> None:
+        """In the child."""
+        self._prometheus.after_fork()
+
+    def serve(self, port: int, addr: str) -> MetricsServer:
+        """Serve the metrics for Prometheus from a thread. Raises MissingExtra, SettingsError and OSError."""
+        return self._prometheus.serve(port, addr)
