@@ -57,6 +57,10 @@ METRICS = _table(
     Metric("loopwatch_blocking_seconds_total", "loopwatch.blocking.time", "counter", "s", ("kind", "site", "cause"),
            "Seconds lost at a site: loop (held a loop), queue (held the workers for which jobs waited), "
            "offload (worker threads waited on behalf of a loop)."),
+    Metric("loopwatch_offload_jobs_total", "loopwatch.offload.jobs", "counter", "{job}", ("site",),
+           "Jobs whose workers waited on behalf of a loop, by the site that handed them over."),
+    Metric("loopwatch_offload_seconds_total", "loopwatch.offload.time", "counter", "s", ("site", "part"),
+           "Time of these jobs: queue (waited for a worker), run (on a worker), cpu (the part of run they computed)."),
     Metric("loopwatch_executor_workers", "python.executor.thread.count", "gauge", "{thread}", ("executor", "state"),
            "Workers of the executor that exist, busy or idle."),
     Metric("loopwatch_executor_workers_max", "python.executor.thread.limit", "gauge", "{thread}", ("executor",),

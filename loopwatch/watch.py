@@ -165,7 +165,7 @@ class Watch:
             self._exporters.register()
             self._delivery.reporters = self._make_reporters()  # last: what is refused leaves no file behind
             self._start(self._delivery)
-            self._start(self._exposition)
+            self._start(self._exporters)
         except BaseException:
             self._take_out()
             self._sampler.stop()
@@ -178,9 +178,9 @@ class Watch:
     def _start_threads(self) -> None:
         self._start(self._sampler)
         self._start(self._delivery)
-        self._start(self._exposition)
+        self._start(self._exporters)
 
-    def _start(self, part: Sampler | Delivery | Exposition) -> None:
+    def _start(self, part: Sampler | Delivery | Exporters) -> None:
         try:
             part.start()
         except RuntimeError as refused:  # no thread can be had
@@ -213,7 +213,7 @@ class Watch:
         self._sampler.tick()
         self._pools.close()
         self._drain(judge=True)
-        self._exposition.finish()
+        self._exporters.finish()
         self._delivery.stop_on_any_thread(max(0.0, deadline - _compat.clocks.monotonic()))
 
     def __enter__(self) -> Watch:

@@ -27,6 +27,14 @@ class Exporters:
         """Begin to export. Raises SettingsError where one is refused; ``close`` is then for the caller."""
         self._prometheus.register()
 
+    def start(self) -> None:
+        """Begin what needs a thread, also in a child. Raises RuntimeError where none can be had."""
+        self._prometheus.start()
+
+    def finish(self) -> None:
+        """Export for the last time what was counted, after ``close()``."""
+        self._prometheus.finish()
+
     def close(self) -> None:
         """Leave no trace of the watch in what others own."""
         self._prometheus.close()
