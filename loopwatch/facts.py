@@ -7,15 +7,35 @@ the only thing kept of the application; it carries names and lines, no values.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextvars import Context
 from dataclasses import dataclass, field
 from types import CodeType
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 Activity = Literal["running", "network", "sleep", "file", "process", "futex", "other"]
 """What a thread was doing when it was looked at; ``running`` means on (or ready for) the CPU.
 
 ``futex`` is a wait for a lock, or for the interpreter: the kernel does not tell them apart.
 """
+
+
+class SpanFacts(NamedTuple):
+    """A span that is recorded, by its ids in lower-case hex (32 and 16 digits).
+
+    ``handle`` is the tracing library's own object, the one thing of the application that a fact may carry: what
+    is to be said of a span must be said to itself. Whoever has it lets go of it when the event was told.
+    """
+
+    trace_id: str
+    span_id: str
+    handle: Any
+
+
+class Tracer(Protocol):
+    """What the watch asks of a tracing library. Called from any thread, loops' own included; must not wait."""
+
+    def span_in(self, context: Context) -> SpanFacts | None:
+        """The span that is current in a context, which may be in use in another thread; None unless it is recorded."""
 
 
 class RawFrame(NamedTuple):
@@ -110,6 +130,8 @@ class Overrun:
     """By how many seconds the duration may be wrong; None where it was measured on the loop's own thread."""
     traced: bool = False
     """The process was held by a debugger from outside (ptrace)."""
+    span: SpanFacts | None = None
+    """What was current in the step that held the loop, where someone traces and that is recorded."""
 
     @property
     def duration(self) -> float:
@@ -206,3 +228,5 @@ class Congestion:
     """How many workers were taken without a job, at most: tokens of a limiter that the application held itself."""
     progressing: bool = True
     """Whether a job of the pool finished since the oldest waiting job was submitted."""
+    span: SpanFacts | None = None
+    """What was current in the task whose job waited longest, of those that have a recorded one."""

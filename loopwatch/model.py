@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
 SCHEMA_VERSION = 1
+"""Goes up when a field changes its meaning or is gone. A reader must bear new fields."""
 
 Cause = Literal["cpu", "wait", "import", "gc", "suspended", "debugger", "unknown"]
 Kind = Literal["step", "turn"]
@@ -97,7 +98,9 @@ class Stall(_Event):
     the loop called, ``coroutine`` and ``task`` are set when that was a task's step.
     ``evidence`` holds the numbers on which ``cause`` was decided. ``delayed`` counts what was ready
     to run and had to wait: callbacks, due timers and ready sockets. ``suppressed`` counts the equal
-    findings that a rate-limited reporter left out before this one.
+    findings that a rate-limited reporter left out before this one. ``trace_id`` and ``span_id`` (lower-case
+    hex, 32 and 16 digits) name the span that was current in what held the loop; None where nobody traces,
+    or the trace is not recorded.
     """
 
     event: ClassVar[str] = "stall"
@@ -122,6 +125,8 @@ class Stall(_Event):
     contributors: tuple[Contributor, ...] = ()
     in_progress: bool = False
     suppressed: int = 0
+    trace_id: str | None = None
+    span_id: str | None = None
 
     @property
     def site(self) -> str:
@@ -174,6 +179,7 @@ class Backlog(_Event):
     ends. ``depth`` is the deepest queue seen, ``waited`` the longest wait of one job, ``jobs`` the
     number of jobs that waited too long. ``culprit`` is the submitter whose jobs held the workers,
     ``charged_site`` that submitter's site as the metrics name it: with the caller, where there is one.
+    ``trace_id`` and ``span_id`` (as in :class:`Stall`) name the span of the task whose job waited longest.
     """
 
     event: ClassVar[str] = "backlog"
@@ -195,6 +201,8 @@ class Backlog(_Event):
     remedy: str = ""
     in_progress: bool = False
     suppressed: int = 0
+    trace_id: str | None = None
+    span_id: str | None = None
 
     @property
     def site(self) -> str:

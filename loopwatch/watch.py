@@ -26,6 +26,7 @@ from .observe.jobs import faults
 from .observe.loop_state import Held, Outlets
 from .observe.pools import PoolWatch
 from .observe.sampler import Alarm, Sampler
+from .observe.spans import Tracing
 from .observe.steps import IMPLEMENTATION, how_timed
 from .record.coverage import coverage
 from .record.delivery import Delivery
@@ -136,9 +137,11 @@ class Watch:
         self._installed = False
         self._installs = 1
         self._exporters = Exporters(settings, lambda: self._numbers(offloads=False), IMPLEMENTATION)
-        self._hooks = Hooks(settings.threshold, Outlets(self._alarm, self._held, self._faults, lambda state: None))
+        self._tracing = Tracing(self._faults)
+        outlets = Outlets(self._alarm, self._held, self._faults, lambda state: None, tracing=self._tracing)
+        self._hooks = Hooks(settings.threshold, outlets)
         self._loops, self._executors = self._hooks.loops, self._hooks.executors
-        self._pools = PoolWatch(self._executors, settings.executor_wait, self._on_backlog)
+        self._pools = PoolWatch(self._executors, settings.executor_wait, self._on_backlog, self._tracing)
         self._sampler = Sampler(
             settings.threshold,
             self._loops,

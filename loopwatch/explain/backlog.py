@@ -48,6 +48,8 @@ def explain_backlog(congestion: Congestion, own: OwnCode) -> Backlog:
         },
         remedy=backlog_remedy(_holding(congestion, seen, unseen), congestion.workers, packages, congestion.executor),
         in_progress=congestion.ended is None,
+        trace_id=congestion.span.trace_id if congestion.span is not None else None,
+        span_id=congestion.span.span_id if congestion.span is not None else None,
     )
 
 

@@ -80,6 +80,8 @@ def explain_stall(overrun: Overrun, own: OwnCode) -> Stall:
         steps=overrun.steps,
         contributors=tuple(Contributor(each.name, each.steps, each.seconds) for each in overrun.contributors),
         in_progress=overrun.ended is None,
+        trace_id=overrun.span.trace_id if overrun.span is not None else None,
+        span_id=overrun.span.span_id if overrun.span is not None else None,
     )
 
 

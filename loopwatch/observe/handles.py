@@ -7,8 +7,10 @@ code of the application. Only what the interpreter itself keeps is read.
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from asyncio import tasks
+from contextvars import Context
 from functools import partial
 from types import (
     BuiltinFunctionType,
@@ -27,6 +29,7 @@ from ..facts import ContributorFacts, HandleFacts
 # From where it is made, since others put their own in place of asyncio.Task; the accelerator may be missing.
 _CTask: Any = getattr(sys.modules.get("_asyncio"), "Task", asyncio.Task)
 _PyTask: Any = tasks._PyTask  # type: ignore[attr-defined]
+_get_context: Any = getattr(_CTask, "get_context", None)
 _UNKNOWN = HandleFacts("unknown callback")
 
 _DEEP = 8
@@ -71,6 +74,20 @@ def coroutine_of(task: Any) -> Any:
     if issubclass(type(task), _CTask):
         return _CTask.get_coro(task)
     return _attributes(task).get("_coro") if issubclass(type(task), _PyTask) else None
+
+
+def context_of(task: Any) -> Context | None:
+    """The context that the task's steps run in, likewise; from any thread."""
+    if issubclass(type(task), _PyTask):
+        found = _attributes(task).get("_context")
+        return found if type(found) is Context else None
+    if not issubclass(type(task), _CTask):
+        return None
+    if _get_context is not None:
+        context: Context = _get_context(task)
+        return context
+    # Before 3.12 only the collector tells, and this one first (``TaskObj_traverse`` in ``Modules/_asynciomodule.c``).
+    return next((each for each in gc.get_referents(task) if type(each) is Context), None)
 
 
 def is_done(task: Any) -> bool:

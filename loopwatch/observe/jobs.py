@@ -14,7 +14,7 @@ from types import FrameType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from .. import _compat
-from ..facts import Glance, Origin, RawFrame
+from ..facts import Glance, Origin, RawFrame, SpanFacts
 from .bounded import Faults, Finished
 from .callees import callee_code, callee_key, callee_name, callee_of
 from .guard import theirs
@@ -207,6 +207,10 @@ class Job:
     """Whether it waited too long because no worker was free; None until that is known."""
     held_by: tuple[tuple[Lane | None, float], ...] = ()
     """Who held the workers by the end of such a wait: shares of 1, None for who is not known."""
+    span: SpanFacts | None = None
+    """What was current in its task while it waited long, where someone traces."""
+    asked = False
+    """Whether that was looked for."""
 
     def __init__(self, pool: Pool, function: Any, lane: Lane, finished: Finished) -> None:
         self.pool = pool

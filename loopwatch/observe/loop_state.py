@@ -8,12 +8,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from .. import _compat
-from ..facts import ContributorFacts, HandleFacts
+from ..facts import ContributorFacts, HandleFacts, SpanFacts
 from ..metrics import TURN_BOUNDS
 from .guard import theirs
 from .handles import contributor, describe, key_of
 from .loop_clock import LoopClock, Reading
 from .polls import Tap, due, replaced, turns_plainly
+from .spans import Tracing
 from .steps import NEVER, NOTABLE, make_select
 
 _NOTED = 64
@@ -45,6 +46,8 @@ class Held(NamedTuple):
     """Steps that ran after it in its turn: what they run was ready before it. First, how many had run by its end."""
     within: float | None = None
     """By how many seconds the duration may be wrong; None where the loop's thread read the clock itself."""
+    span: SpanFacts | None = None
+    """What was current in it when it ended."""
 
 
 class Outlets(NamedTuple):
@@ -56,6 +59,7 @@ class Outlets(NamedTuple):
     adapt: Callable[[LoopState], bool | None]
     """Called where a loop turns out not to be watched as it must be; true if the step that just ended was timed."""
     clock: Callable[[], float] = clocks.monotonic
+    tracing: Tracing = Tracing()
 
 
 class LoopState(LoopClock):
@@ -144,16 +148,18 @@ class LoopState(LoopClock):
     def _hold(self, handle: Any, now: float, spent: float) -> None:
         self.held_in_turn += spent
         facts = self._told(describe, handle) or _UNNAMED
-        self._write_down("step", now, spent, facts, 1, 0.0, ())
+        span = self.outlets.tracing.of_handle(handle)
+        self._write_down("step", now, spent, facts, 1, 0.0, (), span)
 
     def _write_down(
-        self, kind: str, ended: float, held: float, facts: HandleFacts, steps: int, busy: float, named: Any
-    ) -> None:
+        self, kind: str, ended: float, held: float, facts: HandleFacts, steps: int, busy: float, named: Any,
+        span: SpanFacts | None = None,
+    ) -> None:  # fmt: skip
         cpu, switches = clocks.thread_cpu(), _compat.voluntary_switches()
         timers, before = self._told(due, self.loop()) or 0, self.active(ended) - held
         self.pending.append(
             Held(self, kind, ended - held, ended, facts, timers, steps, busy, named, cpu, before, self.base, switches,
-                 self.steps_run())
+                 self.steps_run(), span=span)
         )  # fmt: skip
 
     def _told(self, ask: Callable[..., Any], *args: Any) -> Any:

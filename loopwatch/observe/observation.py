@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from .. import _compat
-from ..facts import Sample
+from ..facts import Sample, SpanFacts
 from .host import new_id
 from .loop_clock import Reading
 from .loop_state import Held, LoopState
@@ -30,12 +30,13 @@ SAME = 1e-6
 class Look(NamedTuple):
     """A sample, and what the thread's clocks showed then; None where the step had ended meanwhile.
 
-    ``ready``: how many callbacks waited behind the step.
+    ``ready``: how many callbacks waited behind the step; ``span``: what was current in it.
     """
 
     sample: Sample
     reading: Reading | None
     ready: int = 0
+    span: SpanFacts | None = None
 
 
 class Load(NamedTuple):
@@ -111,8 +112,10 @@ class Observation:
                 tale.began += passed
         self.turn += passed
 
-    def add(self, sample: Sample, reading: Reading | None, ready: int = 0) -> None:
-        self._looks.append(Look(sample, reading, ready))
+    def add(
+        self, sample: Sample, reading: Reading | None, ready: int = 0, span: SpanFacts | None = None
+    ) -> None:  # fmt: skip
+        self._looks.append(Look(sample, reading, ready, span))
         if len(self._looks) > _LOOKS:  # thin out the older half
             del self._looks[1 : _LOOKS // 2 : 2]
 
@@ -249,6 +252,18 @@ def seen_ready(held: Held, looks: Sequence[Look]) -> int:
     What became ready after the last look is in neither: a step may have made it ready just before its own end.
     """
     return max(0, looks[-1].ready - held.behind) if looks else 0
+
+
+def seen_span(held: Held, looks: Sequence[Look]) -> SpanFacts | None:
+    """What was current in most of the looks; at the end of it, where none shows any: by then it may be another.
+
+    A turn of many steps has one where all looks show the same.
+    """
+    shown = Counter(look.span.span_id if look.span is not None else "" for look in looks)
+    if not any(shown) or (held.kind == "turn" and len(shown) > 1):
+        return held.span
+    most = next(span_id for span_id, _ in shown.most_common() if span_id)
+    return next(look.span for look in looks if look.span is not None and look.span.span_id == most)
 
 
 def load(held: Held, readings: Sequence[Reading], now: Reading | None) -> Load:

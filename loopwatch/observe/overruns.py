@@ -11,7 +11,7 @@ from .alarm import NOTABLE
 from .entry_state import EntryState
 from .host import GcHook, Span, overlap
 from .loop_state import Held, LoopState
-from .observation import Look, Observation, load, seen_ready
+from .observation import Look, Observation, load, seen_ready, seen_span
 from .seen_steps import seen_steps
 
 clocks = _compat.clocks
@@ -72,6 +72,7 @@ class Overruns:
             wakes=spent.wakes,
             within=held.within,
             traced=stood > 0 and _compat.traced_from_outside(),
+            span=seen_span(held, looks),
         )
 
     def _samples(self, held: Held, looks: list[Look]) -> tuple[Sample, ...]:

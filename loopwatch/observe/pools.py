@@ -9,11 +9,12 @@ from itertools import islice
 from typing import Any
 
 from .. import _compat
-from ..facts import Congestion, Glance, RawFrame, WaitTally, WorkerLook
+from ..facts import Congestion, Glance, RawFrame, SpanFacts, WaitTally, WorkerLook
 from .deadlocks import waits_for_itself
 from .executors import ExecutorHook, thread_names
 from .host import new_id
 from .jobs import NOBODY, Job, Lane, Pool, first
+from .spans import Tracing
 from .stacks import copy_stack
 from .taken import full_since, with_callbacks
 
@@ -45,6 +46,7 @@ class _Episode:
         self.last = began
         self.depth = 0
         self.waited = 0.0
+        self.span: SpanFacts | None = None
         self.tallies: dict[Lane | None, list[float]] = {}
         self.holders: tuple[WorkerLook, ...] = ()
         self.looked_at = 0
@@ -92,6 +94,12 @@ class _Episode:
         entry = self.tally(job.lane)
         entry[0] += 1
         entry[1] += waited
+        self.waits(job, waited)
+
+    def waits(self, job: Job, waited: float) -> None:
+        """A job has waited so long, so far or in all."""
+        if job.span is not None and waited >= self.waited:
+            self.span = job.span
         self.waited = max(self.waited, waited)
         self.for_loop = self.for_loop or job.for_loop
 
@@ -104,8 +112,10 @@ class PoolWatch:
         hook: ExecutorHook,
         executor_wait: float,
         on_backlog: Callable[[Congestion], None],
+        tracing: Tracing | None = None,
     ) -> None:
         self.hook = hook
+        self.tracing = tracing or Tracing()
         self.executor_wait = executor_wait
         self.saturated: dict[str, float] = {}
         self._on_backlog = on_backlog
@@ -200,6 +210,8 @@ class PoolWatch:
         episode.depth = max(episode.depth, len(pool.waiting))
         episode.taken = max(episode.taken, pool.taken())
         episode.hold(running, pool.taken(), passed)
+        if self.tracing.tracer is not None and waited >= self.executor_wait / 2:
+            self.tracing.note(_front(pool), now - self.executor_wait / 2)
         if waited < self.executor_wait:
             return
         if pool not in self.episodes:
@@ -219,8 +231,7 @@ class PoolWatch:
             waited = now - job.submitted
             job.queued = True
             if waited >= self.executor_wait:
-                episode.waited = max(episode.waited, waited)
-                episode.for_loop = episode.for_loop or job.for_loop
+                episode.waits(job, waited)
         if episode.depth >= _DEEPER * episode.looked_at:
             episode.looked_at = episode.depth
             episode.holders = self._holders(pool, running, now) or episode.holders
@@ -332,6 +343,7 @@ class PoolWatch:
                 # One that got stuck is told so at its end, too, whatever has freed it.
                 nested=max(1, episode.nested) if stuck else episode.nested,
                 progressing=episode.progressing and not stuck,
+                span=episode.span,
             )
         )
 

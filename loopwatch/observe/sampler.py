@@ -292,6 +292,7 @@ class Sampler:
         late += self._kept_waiting(now, clocks.thread_cpu() or 0.0)
         task, coroutine = task_of(state)
         ready = ready_of(state)
+        span = state.outlets.tracing.of_step(state)
         if not state.holds(mark):
             return False
         if frames is None:
@@ -301,7 +302,7 @@ class Sampler:
         reading = seen.read(state, self.clock)
         if not state.holds(mark):  # that was seen of what came after it
             activity, reading = None, None
-        seen.add(Sample(now, mark, late, frames, task, coroutine, importing, activity), reading, ready)
+        seen.add(Sample(now, mark, late, frames, task, coroutine, importing, activity), reading, ready, span)
         return True
 
     # --- telling ---

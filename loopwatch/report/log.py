@@ -19,7 +19,8 @@ _REMEMBERED = 1024
 _WORSE = 10
 """A finding more than this many times as long as the equal one that was told is news."""
 
-_SHORT = ("event", "id", "site", "cause", "duration", "loop", "executor", "verdict", "in_progress", "suppressed")
+_SHORT = ("event", "id", "site", "cause", "duration", "loop", "executor", "verdict", "in_progress", "suppressed",
+          "trace_id", "span_id")  # fmt: skip
 """The fields that a record has as attributes of its own."""
 
 _Value = TypeVar("_Value")
@@ -204,4 +205,4 @@ def _summary(counts: Sequence[tuple[str, str, int]], elsewhere: int) -> dict[str
 def _fields(event: Event) -> dict[str, Any]:
     facts = event.to_dict()
     known = {**facts, "site": event.site}
-    return {"loopwatch": facts, **{f"loopwatch_{name}": known[name] for name in _SHORT if name in known}}
+    return {"loopwatch": facts, **{f"loopwatch_{name}": known[name] for name in _SHORT if known.get(name) is not None}}
