@@ -83,6 +83,8 @@ METRICS = _table(
            "Events lost because a queue of the watch was full: reporters too slow, or more overruns than it can keep."),
     Metric("loopwatch_sampler_seconds_total", "loopwatch.sampler.time", "counter", "s", (),
            "CPU time taken by loopwatch's own sampler thread."),
+    Metric("loopwatch_coverage", "loopwatch.coverage", "gauge", "{subject}", ("subject", "seen"),
+           "How each thing is seen: exact, partial or blind. 1 where it is so.", together="max"),
     Metric("loopwatch_info", "loopwatch.info", "info", "", ("version", "python", "steps", "coverage"),
            "What this watch is and how it sees: always 1.", together="max"),
 )

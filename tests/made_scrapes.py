@@ -142,6 +142,9 @@ loopwatch_events_dropped_total 1.0
 # HELP loopwatch_sampler_seconds_total CPU time taken by loopwatch's own sampler thread.
 # TYPE loopwatch_sampler_seconds_total counter
 loopwatch_sampler_seconds_total 0.02
+# HELP loopwatch_coverage How each thing is seen: exact, partial or blind. 1 where it is so.
+# TYPE loopwatch_coverage gauge
+loopwatch_coverage{{seen="blind",subject="uvloop loops"}} 1.0
 # HELP loopwatch_info What this watch is and how it sees: always 1.
 # TYPE loopwatch_info gauge
 loopwatch_info{{coverage="blind",python="{platform.python_version()}",steps="python",version="1.2.3"}} 1.0

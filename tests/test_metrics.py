@@ -32,6 +32,7 @@ CONTRACT = {
     "loopwatch_gc_pause_seconds": ("loopwatch.gc.pause", "histogram", ("generation",)),
     "loopwatch_events_dropped_total": ("loopwatch.events.dropped", "counter", ()),
     "loopwatch_sampler_seconds_total": ("loopwatch.sampler.time", "counter", ()),
+    "loopwatch_coverage": ("loopwatch.coverage", "gauge", ("subject", "seen")),
     "loopwatch_info": ("loopwatch.info", "info", ("version", "python", "steps", "coverage")),
 }
 

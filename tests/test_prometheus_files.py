@@ -108,6 +108,7 @@ def test_every_metric_says_how_processes_go_together() -> None:
         "loopwatch_loop_utilization_ratio",
         "loopwatch_stalled_seconds",
         "loopwatch_executor_oldest_wait_seconds",
+        "loopwatch_coverage",
         "loopwatch_info",
     }
 

@@ -87,6 +87,7 @@ ONE_EACH: dict[str, list[tuple[tuple[str, ...], Any]]] = {
     "loopwatch_gc_pause_seconds": [(("0",), histogram(7))],
     "loopwatch_events_dropped_total": [((), 9)],
     "loopwatch_sampler_seconds_total": [((), 0.02)],
+    "loopwatch_coverage": [(("asyncio loops", "exact"), 1)],
     "loopwatch_info": [(("1.2.3", platform.python_version(), "python", "exact"), 1)],
 }
 

@@ -56,6 +56,7 @@ def read(now: Snapshot, max_sites: int, steps: str) -> Mapping[str, list[Reading
         "loopwatch_gc_pause_seconds": [Reading((generation,), pauses) for generation, pauses in now.gc_pauses.items()],
         "loopwatch_events_dropped_total": [Reading((), now.events_dropped)],
         "loopwatch_sampler_seconds_total": [Reading((), now.sampler_seconds)],
+        "loopwatch_coverage": [Reading((each.subject, each.seen), 1) for each in now.coverage],
         "loopwatch_info": [Reading((now.version, platform.python_version(), steps, worst_coverage(now)), 1)],
     }
 
