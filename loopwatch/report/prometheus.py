@@ -7,17 +7,19 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import accumulate
 from threading import Thread
+from typing import Any
 from wsgiref.simple_server import WSGIServer
 
 from ..errors import MissingExtra, SettingsError
 from ..metrics import METRICS, Metric
-from ..model import Histogram, Snapshot
+from ..model import Exemplar, Histogram, Snapshot
 from .readings import Reading, read
 
 try:
     from prometheus_client import REGISTRY, CollectorRegistry, start_http_server
     from prometheus_client.metrics_core import Metric as Family
     from prometheus_client.registry import Collector
+    from prometheus_client.samples import Exemplar as _Exemplar
     from prometheus_client.samples import Sample
     from prometheus_client.utils import floatToGoString
 except ImportError as missing:
@@ -133,10 +135,19 @@ def _filled(metric: Metric, readings: list[Reading]) -> Family:
             counts = list(accumulate(value.counts))
             bucket = f"{name}_bucket"
             samples += [Sample(bucket, {**labels, "le": le}, count) for le, count in zip(les(value.bounds), counts)]
+            for place, exemplar in enumerate(value.exemplars):
+                if exemplar is not None:
+                    samples[place - len(counts)] = samples[place - len(counts)]._replace(exemplar=_told(exemplar))
             samples += (Sample(f"{name}_count", labels, counts[-1]), Sample(f"{name}_sum", labels, value.sum))
         else:
             samples.append(Sample(name, labels, value))
     return family
+
+
+def _told(exemplar: Exemplar) -> Any:
+    """As OpenMetrics has it; the older format of text leaves it out."""
+    labels = {"trace_id": exemplar.trace_id, "span_id": exemplar.span_id}
+    return _Exemplar(labels, exemplar.value, exemplar.at)
 
 
 def encodable(text: str) -> str:
