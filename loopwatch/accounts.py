@@ -25,7 +25,16 @@ from .record.snapshot import LoopTotals, executor_stats, gc_histograms
 class Accounts:
     """The numbers of one watch. ``count`` and ``judge`` under the watch's drain lock, all else from any thread."""
 
-    def __init__(self, executor_wait: float, own: OwnCode, hooks: Hooks, pools: PoolWatch) -> None:
+    def __init__(
+        self,
+        executor_wait: float,
+        own: OwnCode,
+        hooks: Hooks,
+        pools: PoolWatch,
+        on_wait: Callable[[Job, float], None],
+    ) -> None:
+        """``on_wait`` is told of each job that waited too long for a worker, on behalf of a loop."""
+        self._on_wait = on_wait
         self._executor_wait = executor_wait
         self._own = own
         self._hooks = hooks
@@ -63,6 +72,7 @@ class Accounts:
             in_queue = (wait >= least or job.pool in episodes) and self._pools.finished(job)
             if in_queue and job.for_loop and wait >= least and job.outcome != "cancelled":
                 self._queued.add(job, wait)
+                self._on_wait(job, wait)
             if job.task is not None and job.started is not None:
                 self._callers.finished(job, counts)
         for lane in {job.lane for job in jobs}:

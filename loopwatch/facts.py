@@ -31,11 +31,21 @@ class SpanFacts(NamedTuple):
     handle: Any
 
 
+class TracedStall(Protocol):
+    """A stall as a tracing library will have it: its own span, which others can point to before it is told."""
+
+    def waited(self, victim: SpanFacts, seconds: float) -> None:
+        """Let a span know that it waited for this stall. On the thread of the loop that was held; must not wait."""
+
+
 class Tracer(Protocol):
     """What the watch asks of a tracing library. Called from any thread, loops' own included; must not wait."""
 
     def span_in(self, context: Context) -> SpanFacts | None:
         """The span that is current in a context, which may be in use in another thread; None unless it is recorded."""
+
+    def stall(self, parent: SpanFacts | None, seconds: float) -> TracedStall:
+        """A stall has just ended, ``seconds`` after it began, in the span ``parent``, if in any."""
 
 
 class RawFrame(NamedTuple):
@@ -132,6 +142,8 @@ class Overrun:
     """The process was held by a debugger from outside (ptrace)."""
     span: SpanFacts | None = None
     """What was current in the step that held the loop, where someone traces and that is recorded."""
+    traced_stall: TracedStall | None = None
+    """What those that waited for it point to, where that may be."""
 
     @property
     def duration(self) -> float:

@@ -88,4 +88,20 @@ METRICS = _table(
     Metric("loopwatch_info", "loopwatch.info", "info", "", ("version", "python", "steps", "coverage"),
            "What this watch is and how it sees: always 1.", together="max"),
 )
+
+class Delay(NamedTuple):
+    """A gauge for OpenTelemetry alone, as Node.js has them: a number that says how the turns of a loop spread."""
+
+    opentelemetry: str
+    help: str
+
+
+DELAYS = {
+    part: Delay(f"asyncio.eventloop.delay.{part}", f"{what} of the turns of about the last ten seconds.")
+    for part, what in {
+        "min": "Shortest", "max": "Longest", "mean": "Mean", "stddev": "Standard deviation",
+        "p50": "Median", "p90": "90th percentile", "p99": "99th percentile",
+    }.items()
+}
+"""By the last part of the name. Unit ``s``, attribute ``loop``."""
 # fmt: on

@@ -217,6 +217,14 @@ def _prometheus(value: object) -> object:
     return value
 
 
+def _opentelemetry(value: object) -> object:
+    if isinstance(value, bool) or (isinstance(value, str) and value == "auto"):
+        return value
+    if isinstance(value, type) or not callable(getattr(value, "get_meter", None)):
+        raise _Wrong(value)
+    return value
+
+
 @dataclass(frozen=True)
 class Settings:
     """The choices of one watch. Made by :meth:`resolve`; a direct call takes the values as they are.
@@ -244,6 +252,13 @@ class Settings:
         "true, false or auto",
     )  # fmt: skip
     """Where the collector is registered: ``"auto"`` is the default registry if prometheus_client is importable."""
+
+    opentelemetry: Any = _setting(
+        "auto", _switch, _opentelemetry,
+        "True, False, 'auto', or a MeterProvider with get_meter()",
+        "true, false or auto",
+    )  # fmt: skip
+    """Where metrics and spans go: ``"auto"`` is to the providers that the process has set, as soon as it has."""
 
     own_code: tuple[str, ...] = _setting(
         (), _entries, _sequence(_module_prefix),

@@ -19,7 +19,7 @@ from .explain.backlog import explain_backlog
 from .explain.culprit import OwnCode
 from .explain.stall import explain_stall
 from .facts import Congestion, Overrun
-from .model import Coverage, Snapshot
+from .model import Coverage, Event, Snapshot
 from .observe.evidence import untold
 from .observe.hooks import Hooks
 from .observe.jobs import faults
@@ -34,6 +34,7 @@ from .report.exporters import Exporters
 from .report.notices import Notices
 from .report.spec import prepare_reporters
 from .settings import Settings
+from .traces import Traces
 
 if TYPE_CHECKING:
     from .report.prometheus import MetricsServer
@@ -52,6 +53,7 @@ def install(
     executor_wait: float = _UNSET,
     reporters: Sequence[Callable[[Any], object] | str] | None = _UNSET,
     prometheus: Any = _UNSET,
+    opentelemetry: Any = _UNSET,
     own_code: Sequence[str] = _UNSET,
     repeat_interval: float = _UNSET,
     queue_size: int = _UNSET,
@@ -68,13 +70,15 @@ def install(
         one (``log``, ``jsonl:PATH``, ``package.module:callable``); None: the log reporter.
     :param prometheus: True, False, a ``CollectorRegistry``, or "auto": the default registry if
         ``prometheus_client`` can be imported.
+    :param opentelemetry: True, False, a ``MeterProvider`` (spans go to the process' own ``TracerProvider``), or
+        "auto": the providers that the process has set, or sets later, if the SDK is there.
     :param own_code: modules that are your own code even where they are installed as packages.
     :param repeat_interval: seconds in which the log says an equal finding only once; 0 says all.
     :param queue_size: events that may wait for slow reporters before they are dropped and counted.
     :param max_sites: values of the ``site`` label before the rest is called ``other``.
     :raises SettingsError: a value that a setting cannot have; nothing is installed then.
     :raises AlreadyInstalled: a watch with other settings is installed. With equal ones it is returned.
-    :raises MissingExtra: ``prometheus=True`` and ``prometheus_client`` is not installed.
+    :raises MissingExtra: ``prometheus=True`` and ``prometheus_client`` is not installed, or likewise OpenTelemetry.
     :raises SelfCheckFailed: a hook did not take; nothing is installed then.
     """
     global _current
@@ -154,8 +158,10 @@ class Watch:
             self._faults.append,
         )
         self._make_reporters = prepare_reporters(settings)
-        self._delivery = Delivery((), settings.queue_size)
-        self._accounts = Accounts(settings.executor_wait, self._own, self._hooks, self._pools)
+        self._delivery: Delivery[Event] = Delivery((), settings.queue_size)
+        self._traces = Traces(self._tracing, self._own, settings.queue_size)
+        self._delivery.within = self._traces.within
+        self._accounts = Accounts(settings.executor_wait, self._own, self._hooks, self._pools, self._traces.job)
 
     # --- in and out ---
 
@@ -182,8 +188,9 @@ class Watch:
         self._start(self._sampler)
         self._start(self._delivery)
         self._start(self._exporters)
+        self._start(self._traces)
 
-    def _start(self, part: Sampler | Delivery | Exporters) -> None:
+    def _start(self, part: Sampler | Delivery[Event] | Exporters | Traces) -> None:
         try:
             part.start()
         except RuntimeError as refused:  # no thread can be had
@@ -217,6 +224,7 @@ class Watch:
         self._pools.close()
         self._drain(judge=True)
         self._exporters.finish()
+        self._traces.stop(max(0.0, deadline - _compat.clocks.monotonic()) / 2)
         self._delivery.stop_on_any_thread(max(0.0, deadline - _compat.clocks.monotonic()))
 
     def __enter__(self) -> Watch:
@@ -240,6 +248,7 @@ class Watch:
         self._hooks.after_fork()
         self._sampler.after_fork()
         self._delivery.after_fork()
+        self._traces.after_fork()
         self._exporters.after_fork()
 
     # --- what the sampler hands on ---
@@ -250,6 +259,7 @@ class Watch:
             return
         if not stall.in_progress:
             self._accounts.stall(stall)
+            self._traces.stall(stall, overrun)
         self._delivery.put(stall)
 
     def _on_backlog(self, congestion: Congestion) -> None:
@@ -263,7 +273,9 @@ class Watch:
             if judge or now - self._judged_at >= _JUDGE_EVERY:
                 self._judged_at = now
                 self._accounts.judge(self._delivery.put)
-        # With no lock held: what handles the log is the application's.
+        # With no lock held: what handles the log is the application's, and exporters have locks of their own.
+        self._exporters.refresh()
+        self._traces.begin(self._exporters.tracer)
         while self._faults:
             self._notices.fault(self._faults.popleft())
         loops, executors = self._loops.kinds.news(at_once=judge), self._executors.foreign.news()
@@ -284,7 +296,8 @@ class Watch:
             if not self._sampler.look_now(timeout):
                 return False
             self._drain(judge=True)
-        return self._delivery.flush(max(0.0, deadline - _compat.clocks.monotonic()))
+        each = (self._delivery, self._traces)
+        return all(part.flush(max(0.0, deadline - _compat.clocks.monotonic())) for part in each)
 
     def snapshot(self) -> Snapshot:
         """The immutable numbers so far. From any thread; never waits for a loop."""
@@ -293,7 +306,7 @@ class Watch:
     def _numbers(self, offloads: bool) -> Snapshot:
         if self._installed:
             self._drain()
-        dropped = sum(each.dropped for each in (self._delivery, self._executors, faults))
+        dropped = sum(each.dropped for each in (self._delivery, self._traces, self._executors, faults))
         return self._accounts.snapshot(self._sampler, self._coverage(), dropped, offloads)
 
     def serve_metrics(self, port: int, addr: str = "127.0.0.1") -> MetricsServer:

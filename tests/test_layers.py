@@ -23,7 +23,8 @@ MAY_IMPORT = {
     **{room: BASE | {room} for room in ROOMS},
     "testing": BASE,
     "accounts": BASE | ROOMS,
-    "watch": BASE | ROOMS | {"accounts"},
+    "traces": BASE | ROOMS,
+    "watch": BASE | ROOMS | {"accounts", "traces"},
     "__init__": BASE | ROOMS | {"watch"},
     "pytest_plugin": BASE | {"testing", "watch"},
     "cli": BASE | {"report", "watch"},
@@ -36,6 +37,8 @@ LIBRARIES = {
     "report.prometheus": {"prometheus_client"},
     "report.prometheus_files": {"prometheus_client"},
     "report.otel": {"opentelemetry"},
+    "report.otel_histograms": {"opentelemetry"},
+    "report.otel_traces": {"opentelemetry"},
     "pytest_plugin": {"pytest"},
 }
 """Each file that may import something other than the standard library, and what."""

@@ -76,6 +76,15 @@ def test_metrics_by_default_do_without_the_library() -> None:
     assert run(program) == "0"
 
 
+@pytest.mark.parametrize("wanted", ["True", "type('P', (), {'get_meter': print})()"])
+def test_opentelemetry_that_was_asked_for_is_not_left_out_silently(wanted: str) -> None:
+    """Likewise ``opentelemetry=True``, or a provider of whatever make."""
+    said = run(raised_by(f"loopwatch.install(opentelemetry={wanted})") + "print(loopwatch.current())")
+    assert "loopwatch needs opentelemetry-sdk, which is not installed" in said
+    assert "pip install 'loopwatch[otel]'" in said
+    assert said.endswith("\nNone")
+
+
 def test_serving_metrics_names_the_extra() -> None:
     """``serve_metrics()`` asks for the library by name."""
     said = run("watch = loopwatch.install(reporters=[])" + raised_by("watch.serve_metrics(0)") + "watch.uninstall()")

@@ -74,6 +74,9 @@ def test_the_defaults() -> None:
         ("prometheus", True, True),
         ("prometheus", False, False),
         ("prometheus", "auto", "auto"),
+        ("opentelemetry", True, True),
+        ("opentelemetry", False, False),
+        ("opentelemetry", "auto", "auto"),
         ("own_code", [], ()),
         ("own_code", ["shop", "shop.views"], ("shop", "shop.views")),
         ("own_code", deque(["été"]), ("été",)),
@@ -99,6 +102,7 @@ REFUSED: dict[str, list[object]] = {
     "queue_size": [0, -1, 1_000_001, 1.0, 10.5, NAN, INF, *OF_NO_NUMBER],
     "max_sites": [0, -1, 1001, 1.0, 10.5, NAN, INF, *OF_NO_NUMBER],
     "prometheus": [None, 0, 1, "", "Auto", "true", Registry, OneWay(), []],
+    "opentelemetry": [None, 0, 1, "", "Auto", "true", Registry, Registry(), []],
     "own_code": [None, "shop", b"shop", {"shop"}, {"shop": 1}, 1, iter(["shop"])],
     "reporters": [True, 1, "log", b"log", report, {report}, {"log": 1}, iter([report])],
 }

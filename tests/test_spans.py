@@ -26,11 +26,26 @@ SPAN: ContextVar[str] = ContextVar("SPAN", default="")
 HELD = 0.3
 
 
+class FakeStall:
+    """Keeps who waited, and for how long."""
+
+    def __init__(self) -> None:
+        self.victims: dict[str, float] = {}
+
+    def waited(self, victim: SpanFacts, seconds: float) -> None:
+        self.victims[victim.span_id] = seconds
+
+
 class FakeTracer:
     """Traces with a context variable; counts how often it was asked."""
 
     def __init__(self) -> None:
         self.asked = 0
+        self.stalls: list[FakeStall] = []
+
+    def stall(self, parent: SpanFacts | None, seconds: float) -> FakeStall:
+        self.stalls.append(FakeStall())
+        return self.stalls[-1]
 
     def span_in(self, context: Context) -> SpanFacts | None:
         self.asked += 1

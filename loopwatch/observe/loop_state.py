@@ -16,9 +16,12 @@ from .loop_clock import LoopClock, Reading
 from .polls import Tap, due, replaced, turns_plainly
 from .spans import Tracing
 from .steps import NEVER, NOTABLE, make_select
+from .victims import Victims
 
 _NOTED = 64
 _REST = "other callbacks"
+SAME = 1e-6
+"""Two marks this close are one: they were computed, not read, where a nested loop has run meanwhile."""
 clocks = _compat.clocks
 
 
@@ -47,7 +50,9 @@ class Held(NamedTuple):
     within: float | None = None
     """By how many seconds the duration may be wrong; None where the loop's thread read the clock itself."""
     span: SpanFacts | None = None
-    """What was current in it when it ended."""
+    """What was current in it when it ended, or when it was last looked at."""
+    victims: Victims | None = None
+    """Who waited for it, where someone traces."""
 
 
 class Outlets(NamedTuple):
@@ -62,6 +67,14 @@ class Outlets(NamedTuple):
     tracing: Tracing = Tracing()
 
 
+class Looked(NamedTuple):
+    """A look at the step that began at ``mark``: what was current in it, and how many callbacks were ready behind."""
+
+    mark: float
+    span: SpanFacts | None
+    ready: int
+
+
 class LoopState(LoopClock):
     """The stopwatch of one loop. Its slow paths, for steps and turns that are not quick, run on the loop's thread."""
 
@@ -72,6 +85,7 @@ class LoopState(LoopClock):
         "_work",
         "_worked",
         "held_in_turn",
+        "looked",
         "lost",
         "noted",
         "outlets",
@@ -88,6 +102,8 @@ class LoopState(LoopClock):
         self.outlets = outlets
         self.tap: Tap | None = None
         self.polls_seen = False
+        self.looked: Looked | None = None
+        """What the sampler has last seen of a step that holds the loop, where someone traces."""
         self.pending: deque[Held] = deque()
         self.lost = 0
         """Overruns that made room for others before the sampler came to tell of them."""
@@ -148,18 +164,34 @@ class LoopState(LoopClock):
     def _hold(self, handle: Any, now: float, spent: float) -> None:
         self.held_in_turn += spent
         facts = self._told(describe, handle) or _UNNAMED
-        span = self.outlets.tracing.of_handle(handle)
-        self._write_down("step", now, spent, facts, 1, 0.0, (), span)
+        span, victims = None, None
+        if self.outlets.tracing.tracer is not None:
+            span, victims = self._told(self._trace, handle, now - spent, spent) or (None, None)
+        self._write_down("step", now, spent, facts, 1, 0.0, (), span, victims)
+
+    def _trace(self, handle: Any, began: float, spent: float) -> tuple[SpanFacts | None, Victims | None]:
+        """What the sampler has seen in the step was current while it held the loop: at its end it may be another."""
+        tracing, looked = self.outlets.tracing, self.looked
+        seen = looked if looked is not None and abs(looked.mark - began) <= SAME else None
+        span = seen.span if seen is not None else None
+        span = span or tracing.of_handle(handle)
+        tracer = tracing.tracer
+        stall = tracing.guarded(tracer.stall, span, spent) if tracer is not None else None
+        if stall is None:
+            return span, None
+        victims = Victims(tracing, stall, span, self, spent)
+        victims.behind(seen.ready if seen is not None else 0)
+        return span, victims
 
     def _write_down(
         self, kind: str, ended: float, held: float, facts: HandleFacts, steps: int, busy: float, named: Any,
-        span: SpanFacts | None = None,
+        span: SpanFacts | None = None, victims: Victims | None = None,
     ) -> None:  # fmt: skip
         cpu, switches = clocks.thread_cpu(), _compat.voluntary_switches()
         timers, before = self._told(due, self.loop()) or 0, self.active(ended) - held
         self.pending.append(
             Held(self, kind, ended - held, ended, facts, timers, steps, busy, named, cpu, before, self.base, switches,
-                 self.steps_run(), span=span)
+                 self.steps_run(), span=span, victims=victims)
         )  # fmt: skip
 
     def _told(self, ask: Callable[..., Any], *args: Any) -> Any:
@@ -210,6 +242,8 @@ class LoopState(LoopClock):
             waiting = len(events) if events and hasattr(events, "__len__") else 0
             held = self.outlets.held
             while self.pending:
+                if (victims := self.pending[0].victims) is not None:
+                    self._told(victims.at_poll, waiting > 0)
                 if len(held) == held.maxlen != 0:
                     self.lost += 1
                 held.append(add_delayed(self.pending.popleft(), self.steps_run(), waiting))
@@ -232,4 +266,4 @@ _MANY = HandleFacts("many callbacks")
 _NONE = HandleFacts("the loop between its callbacks")
 
 
-__all__ = ["Held", "LoopState", "Outlets"]
+__all__ = ["SAME", "Held", "Looked", "LoopState", "Outlets"]

@@ -10,7 +10,7 @@ from .. import _compat
 from ..facts import Sample, SpanFacts
 from .host import new_id
 from .loop_clock import Reading
-from .loop_state import Held, LoopState
+from .loop_state import SAME, Held, LoopState
 from .steps import NEVER
 
 _LOOKS = 256
@@ -23,8 +23,6 @@ _STALE, _IDLE = 0.1, 0.002
 """A reading serves for so many seconds, while the loop is active for less than so many of them."""
 _OFF, _LITTLE = 0.001, 0.02
 """The files are read again where the thread was off the CPU for so many seconds, or queued for such a part of them."""
-SAME = 1e-6
-"""Two marks this close are one: they were computed, not read, where a nested loop has run meanwhile."""
 
 
 class Look(NamedTuple):

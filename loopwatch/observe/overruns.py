@@ -72,7 +72,8 @@ class Overruns:
             wakes=spent.wakes,
             within=held.within,
             traced=stood > 0 and _compat.traced_from_outside(),
-            span=seen_span(held, looks),
+            span=held.span if held.victims is not None else seen_span(held, looks),
+            traced_stall=held.victims.stall if held.victims is not None else None,
         )
 
     def _samples(self, held: Held, looks: list[Look]) -> tuple[Sample, ...]:

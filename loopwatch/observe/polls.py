@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from asyncio.base_events import BaseEventLoop
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from operator import attrgetter
 from typing import Any
@@ -47,21 +47,22 @@ def ready(loop: Any) -> int:
 
 def due(loop: Any) -> int:
     """How many of the loop's timers are due; exact on its own thread."""
+    return sum(not timer._cancelled for _, timer in due_timers(loop))
+
+
+def due_timers(loop: Any) -> Iterator[tuple[float, Any]]:
+    """The loop's timers that are due, cancelled ones too, and for how many seconds; a bounded number of them."""
     heap = getattr(loop, "_scheduled", None)
-    return _due(heap, loop.time()) if heap else 0
-
-
-def _due(heap: list[Any], now: float) -> int:
-    """How many timers of a heap are due, looking at a bounded number of them."""
-    count = looked = 0
+    if not heap:
+        return
+    now, looked = loop.time(), 0
     places = [0]
     while places and looked < _COUNTED:
         place = places.pop()
         if place < len(heap) and heap[place]._when <= now:
             looked += 1
-            count += not heap[place]._cancelled
+            yield now - heap[place]._when, heap[place]
             places += (2 * place + 1, 2 * place + 2)
-    return count
 
 
 def selector_of(loop: Any) -> Any:

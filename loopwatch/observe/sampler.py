@@ -19,8 +19,8 @@ from ..facts import HandleFacts, Overrun, Sample
 from .alarm import NOTABLE, SHORTEST, Alarm, Lateness, paced
 from .asyncio_loop import AsyncioHook
 from .host import GcHook, Span
-from .loop_state import Held, LoopState
-from .observation import SAME, Observation, end_of
+from .loop_state import SAME, Held, Looked, LoopState
+from .observation import Observation, end_of
 from .overruns import Overruns, held_by_many
 from .pools import PoolWatch
 from .present import handle_of, ready_of, stack_of, task_of, waiting_of
@@ -302,6 +302,8 @@ class Sampler:
         reading = seen.read(state, self.clock)
         if not state.holds(mark):  # that was seen of what came after it
             activity, reading = None, None
+        if state.outlets.tracing.tracer is not None:
+            state.looked = Looked(mark, span, ready)
         seen.add(Sample(now, mark, late, frames, task, coroutine, importing, activity), reading, ready, span)
         return True
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextvars import Context
 from typing import Any
 
@@ -56,8 +56,13 @@ class Tracing:
         tracer = self.tracer
         if tracer is None or type(context) is not Context:
             return None
+        found: SpanFacts | None = self.guarded(tracer.span_in, context)
+        return found
+
+    def guarded(self, ask: Callable[..., Any], *args: Any) -> Any:
+        """What the tracer answers; None where it raises."""
         try:
-            return tracer.span_in(context)
+            return ask(*args)
         except Exception as error:
             if theirs(error) or self.faults is None:
                 raise

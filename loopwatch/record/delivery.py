@@ -6,31 +6,36 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Generic, TypeVar
 
 from .._compat import clocks
-from ..model import Event
-from ..settings import Reporter, name_of
+from ..settings import name_of
 
 _log = logging.getLogger("loopwatch")
 _ON_LOOP = 0.1
+_T = TypeVar("_T")
 
 
-class Delivery:
+class Delivery(Generic[_T]):
     """Gives every event to every reporter, in order, on its own thread.
 
     A reporter that raises is named once in the log and dropped; when reporters are slower than the
     events, the newest events are dropped and counted in ``dropped``, which the log is told of when it
     begins and when it is over. A reporter that has a method
     ``finish()`` is told by it, on the same thread, that no more events come. All methods may be
-    called from any thread, reporters' calls included.
+    called from any thread, reporters' calls included. ``what`` the events are is for the log and the thread's name.
     """
 
-    def __init__(self, reporters: Sequence[Reporter], size: int) -> None:
+    def __init__(self, reporters: Sequence[Callable[[_T], object]], size: int, what: str = "events") -> None:
         self.reporters = list(reporters)
+        self.within: Callable[[_T], AbstractContextManager[object]] = lambda event: nullcontext()
+        """What to be in while a reporter is called. Must not raise."""
         self.dropped = 0
         self._size = size
-        self._queue: deque[Event] = deque()
+        self._what = what
+        self._queue: deque[_T] = deque()
         self._queued = 0
         self._given = 0
         self._told = 0
@@ -43,7 +48,8 @@ class Delivery:
         with self._changed:
             if self._thread is not None:
                 return
-            thread = threading.Thread(target=self._run, name="loopwatch-reporter", daemon=True)
+            name = "loopwatch-reporter" if self._what == "events" else f"loopwatch-{self._what}"
+            thread = threading.Thread(target=self._run, name=name, daemon=True)
             self._thread = thread
             self._given = self._queued - len(self._queue)
             try:
@@ -52,7 +58,7 @@ class Delivery:
                 self._thread = None
                 raise
 
-    def put(self, event: Event) -> None:
+    def put(self, event: _T) -> None:
         """Queue an event, or drop it when ``size`` events wait already; never waits for a reporter."""
         with self._changed:
             if len(self._queue) >= self._size:
@@ -129,17 +135,18 @@ class Delivery:
         if self._last is me:
             self._finish()
 
-    def _next(self, me: threading.Thread) -> Event | None:
+    def _next(self, me: threading.Thread) -> _T | None:
         """Waits for the next event; None when the thread ``me`` has no more to give."""
         with self._changed:
             while self._thread is me and not self._queue:
                 self._changed.wait()
             return self._queue.popleft() if self._thread is me else None
 
-    def _give(self, event: Event) -> None:
+    def _give(self, event: _T) -> None:
         for reporter in list(self.reporters):
             try:
-                reporter(event)
+                with self.within(event):
+                    reporter(event)
             except BaseException:  # sys.exit() in a reporter must not end the delivery to the others
                 self._drop(reporter)
 
@@ -152,14 +159,14 @@ class Delivery:
             except BaseException:
                 self._drop(reporter)
 
-    def _drop(self, reporter: Reporter) -> None:
+    def _drop(self, reporter: Callable[[_T], object]) -> None:
         # By identity: reporters may be equal without being the same.
         self.reporters = [other for other in self.reporters if other is not reporter]
         _tell(logging.ERROR, "loopwatch: the reporter %s raised and gets no more events.", name_of(reporter), True)
 
     def _tell_dropped(self, how: str) -> None:
         self._told = self.dropped
-        _tell(logging.WARNING, f"loopwatch has dropped %d events {how}.", self._told)
+        _tell(logging.WARNING, f"loopwatch has dropped %d {self._what} {how}.", self._told)
 
 
 def _tell(level: int, text: str, what: object, with_error: bool = False) -> None:

@@ -1,0 +1,145 @@
+"""The real thing: FastAPI under uvicorn with its instrumentation, and the real exporters, over HTTP to a collector."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loopwatch.metrics import DELAYS, METRICS
+from tests.bench import wait_until
+
+pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
+pytest.importorskip("opentelemetry.instrumentation.fastapi")
+pytest.importorskip("uvicorn")
+
+from tests.otlp import attributes, collecting
+
+ROOT = Path(__file__).resolve().parent.parent
+NOWHERE = "http://127.0.0.1:9"
+
+
+class Service:
+    """The service as it runs; once it has ended, what it printed."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        self.process = process
+        self.port = int(process.stdout.readline())
+        self.out = self.err = ""
+
+    def get(self, path: str) -> None:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
+            assert answer.status == 200
+
+    def get_together(self, *paths: str, apart: float = 0.0) -> None:
+        """Requests at once, or one some time after the other."""
+        threads = [threading.Thread(target=self.get, args=(path,)) for path in paths]
+        for thread in threads:
+            thread.start()
+            time.sleep(apart)
+        for thread in threads:
+            thread.join()
+
+
+@contextmanager
+def serving(url: str, **environment: str) -> Iterator[Service]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.otlp_service"],
+        cwd=ROOT,
+        env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": url, **environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    service: Service | None = None
+    try:
+        service = Service(process)
+        yield service
+    finally:
+        try:
+            out, err = process.communicate(timeout=40)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+        if service is not None:
+            service.out, service.err = out, err
+
+
+def one(found: list[Any]) -> Any:
+    (only,) = found
+    return only
+
+
+def test_a_collector_gets_traces_and_metrics() -> None:
+    """A stall below its request, the victim that points to it, waits for a worker, and every number of the table."""
+    with collecting() as (url, collector):
+        with serving(url) as service:
+            service.get_together("/waits", "/checkout", apart=0.1)
+            service.get_together("/balance", "/balance", apart=0.02)
+            wait_until(lambda: len(collector.spans("executor_wait")) == 1 and len(collector.spans("GET /balance")) == 2)
+            wait_until(lambda: collector.metric("python.executor.task.wait_time") is not None)
+        assert service.process.returncode == 0, service.err
+        blocked = one(collector.spans("event_loop_blocked"))
+        request, victim = one(collector.spans("GET /checkout")), one(collector.spans("GET /waits"))
+        assert (blocked.trace_id, blocked.parent_span_id) == (request.trace_id, request.span_id)
+        assert 0.3 <= (blocked.end_time_unix_nano - blocked.start_time_unix_nano) / 1e9 < 5
+        told = attributes(blocked)
+        assert told["code.function.name"] == "__main__.checkout"
+        assert told["loopwatch.cause"] == "wait"
+        assert "time.sleep(0.3)" in told["code.stacktrace"]
+        assert 0 < attributes(victim)["loopwatch.waited"] < 5
+        assert [(link.trace_id, link.span_id) for link in victim.links] == [(blocked.trace_id, blocked.span_id)]
+        wait = one(collector.spans("executor_wait"))
+        assert wait.parent_span_id in {span.span_id for span in collector.spans("GET /balance")}
+        assert attributes(wait)["loopwatch.executor"] == "bank"
+        table = {row.opentelemetry: row for row in METRICS.values()}
+        for name in [*table, *(delay.opentelemetry for delay in DELAYS.values())]:
+            assert collector.metric(name) is not None, name
+        blocked_for = "asyncio.eventloop.blocked.duration"
+        stalls = [
+            point for point in collector.metric(blocked_for).histogram.data_points
+            if attributes(point) == {"loop": "main", "cause": "wait"}
+        ]  # fmt: skip
+        assert one(stalls).sum >= 0.3  # and maybe what starting up took
+        assert tuple(stalls[0].explicit_bounds) == table[blocked_for].bounds
+
+
+def test_it_is_the_same_on_uvloop() -> None:
+    """But for the victims, whose callbacks uvloop keeps to itself."""
+    pytest.importorskip("uvloop")
+    with collecting() as (url, collector):
+        with serving(url, LOOP="uvloop") as service:
+            service.get("/checkout")
+            wait_until(lambda: bool(collector.spans("event_loop_blocked")) and bool(collector.spans("GET /checkout")))
+        assert service.process.returncode == 0, service.err
+        blocked, request = one(collector.spans("event_loop_blocked")), one(collector.spans("GET /checkout"))
+        assert (blocked.trace_id, blocked.parent_span_id) == (request.trace_id, request.span_id)
+
+
+def test_a_collector_that_is_not_there_does_no_harm() -> None:
+    """Requests are answered, loopwatch logs its findings only, keeps nothing, and ends in time with all its threads."""
+    with serving(NOWHERE) as service:
+        service.get_together(*["/checkout", "/waits"] * 3)
+        time.sleep(1.0)
+        service.get("/waits")
+    assert service.process.returncode == 0, service.err
+    said = [line for line in service.err.splitlines() if re.match(r"(WARNING|ERROR):loopwatch", line)]
+    assert all("was held" in line or "Not told again" in line for line in said), said
+    assert 1 <= len(said) <= 4  # equal findings are told once
+    took = re.search(r"uninstalled in ([\d.]+)", service.out)
+    assert took is not None
+    assert float(took[1]) < 2.5
+    assert "kept 0 dropped 0" in service.out
+    assert "threads []" in service.out
