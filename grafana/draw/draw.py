@@ -107,8 +107,9 @@ def _legend(pattern: str, metric: dict[str, str]) -> str:
 
 def _table(server: Prometheus, panel: Any, ended: float) -> dict[str, Any]:
     organized = next(each["options"] for each in panel["transformations"] if each["id"] == "organize")
-    titles = list(organized["renameByName"].values())
-    keys = [name for name in organized["indexByName"] if name not in organized["renameByName"]]
+    order = sorted(organized["indexByName"], key=organized["indexByName"].get)
+    keys = [name for name in order if name not in organized["renameByName"]]
+    titles = [organized["renameByName"][name] for name in order if name in organized["renameByName"]]
     lines: dict[tuple[str, ...], dict[str, float]] = {}
     for title, target in zip(titles, panel["targets"]):
         text = filled(target["expr"])

@@ -2,7 +2,7 @@
 import React from 'react';
 import { createRoot } from 'react-dom/client';
 import {
-  FieldType, ThresholdsMode, applyFieldOverrides, createDataFrame, createTheme, getDisplayProcessor,
+  FieldType, ThresholdsMode, createDataFrame, createTheme, getDisplayProcessor,
 } from '@grafana/data';
 import {
   BarGauge, BigValue, BigValueColorMode, BigValueGraphMode, LegendDisplayMode, Table, ThemeContext, TimeSeries,
@@ -16,16 +16,8 @@ function fieldConfig(panel) {
   return { unit, min, max, color, custom, thresholds: { mode: ThresholdsMode.Absolute, steps } };
 }
 
-function withDisplay(frames, panel) {
-  return applyFieldOverrides({
-    data: frames, theme, timeZone: 'utc', replaceVariables: (text) => text,
-    fieldConfig: { defaults: fieldConfig(panel), overrides: panel.fieldConfig.overrides ?? [] },
-    fieldConfigRegistry: undefined,
-  });
-}
-
 function seriesFrames(panel, series) {
-  return series.map((each, index) => createDataFrame({
+  return series.map((each, index) => numbered(index, createDataFrame({
     refId: `S${index}`,
     fields: [
       { name: 'Time', type: FieldType.time, values: each.times, config: {} },
@@ -35,10 +27,17 @@ function seriesFrames(panel, series) {
           ...fieldConfig(panel), displayName: each.legend,
           color: panel.type === 'timeseries' ? { mode: 'palette-classic' } : fieldConfig(panel).color,
         },
-        state: { seriesIndex: index },
       },
     ],
-  }));
+  })));
+}
+
+// The place in the palette, and the ends of a sparkline, which Grafana's own pipeline notes down as well.
+function numbered(index, frame) {
+  const known = frame.fields[1].values.filter((value) => value !== null);
+  const [min, max] = [Math.min(0, ...known), Math.max(0.001, ...known)];
+  frame.fields[1].state = { seriesIndex: index, range: { min, max, delta: max - min } };
+  return frame;
 }
 
 function displayed(frames) {
