@@ -178,6 +178,7 @@ class Watch:
         except BaseException:
             self._take_out()
             self._sampler.stop()
+            self._traces.stop(0.0)
             self._delivery.stop(0.0)
             raise
         atexit.register(self.uninstall)

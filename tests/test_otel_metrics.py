@@ -309,7 +309,7 @@ def test_auto_follows_the_provider_of_the_process() -> None:
 def test_a_child_tells_its_own_numbers() -> None:
     """After a fork it begins at nothing, as the watch does."""
     program = """
-        import asyncio, os, sys
+        import asyncio, os, sys, warnings
         import loopwatch
         from opentelemetry.sdk.metrics import MeterProvider
         from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -330,7 +330,7 @@ def test_a_child_tells_its_own_numbers() -> None:
         loopwatch.install(opentelemetry=MeterProvider([reader], shutdown_on_exit=False), prometheus=False, reporters=[])
         asyncio.run(many())
         assert steps()[0] > 1000, steps()
-        sys.stdout.flush()
+        warnings.simplefilter("ignore", DeprecationWarning)  # of a fork with threads
         child = os.fork()
         if not child:
             asyncio.run(asyncio.sleep(0))
@@ -342,3 +342,30 @@ def test_a_child_tells_its_own_numbers() -> None:
     """
     done = run(program)
     assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+def test_an_sdk_that_is_being_imported_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To import what it needs at the same time, in another thread, could make the application's own import fail."""
+    from opentelemetry.sdk import metrics
+
+    from loopwatch.report.telemetry import _is_imported
+
+    assert _is_imported(metrics.__name__)
+    monkeypatch.setattr(metrics.__spec__, "_initializing", True, raising=False)
+    assert not _is_imported(metrics.__name__)
+    assert not _is_imported("opentelemetry.sdk.nothing")
+
+
+def test_the_log_says_where_the_numbers_go(caplog: pytest.LogCaptureFixture) -> None:
+    """Once, at INFO, as all that the watch says of itself; also where they cannot go anywhere yet."""
+    caplog.set_level(logging.INFO, "loopwatch")
+    provider = MeterProvider([InMemoryMetricReader()], shutdown_on_exit=False)
+    with loopwatch.install(opentelemetry=provider, prometheus=False, reporters=[]) as watch:
+        watch.snapshot()
+    with loopwatch.install(opentelemetry=True, prometheus=False, reporters=[]):
+        pass
+    said = [record.getMessage() for record in caplog.records if "OpenTelemetry" in record.getMessage()]
+    assert said == [
+        "loopwatch: metrics go to OpenTelemetry as well.",
+        "loopwatch: no provider is set for OpenTelemetry; one that is set later is used from then on.",
+    ]

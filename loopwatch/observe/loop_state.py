@@ -172,6 +172,7 @@ class LoopState(LoopClock):
     def _trace(self, handle: Any, began: float, spent: float) -> tuple[SpanFacts | None, Victims | None]:
         """What the sampler has seen in the step was current while it held the loop: at its end it may be another."""
         tracing, looked = self.outlets.tracing, self.looked
+        self.looked = None
         seen = looked if looked is not None and abs(looked.mark - began) <= SAME else None
         span = seen.span if seen is not None else None
         span = span or tracing.of_handle(handle)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 from collections.abc import Callable
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
 
 _METRICS = "opentelemetry.sdk.metrics"
 _TRACES = "opentelemetry.sdk.trace"
+_log = logging.getLogger("loopwatch")
+
+
+def _is_imported(name: str) -> bool:
+    """Whether a module was imported, wholly: to import what it needs, while another thread does, may harm that one."""
+    module = sys.modules.get(name)
+    return module is not None and not getattr(getattr(module, "__spec__", None), "_initializing", False)
 
 
 class Telemetry:
@@ -43,6 +51,8 @@ class Telemetry:
         """Begin to tell: from now on ``refresh`` has something to do."""
         self._in_use = self._wanted is not False
         self.refresh()
+        if self._wanted is True and self._instruments is None and self.tracer is None:
+            _log.info("loopwatch: no provider is set for OpenTelemetry; one that is set later is used from then on.")
 
     def refresh(self) -> None:
         """See whether there is a provider by now, and which readers it has. Cheap; from any thread, with no lock held.
@@ -56,19 +66,19 @@ class Telemetry:
                 self._alone.release()
 
     def _look(self) -> None:
-        if self.tracer is None and _TRACES in sys.modules:
+        if self.tracer is None and _is_imported(_TRACES):
             self._look_for_tracer()
         if self._instruments is not None:
             self._instruments.follow_readers()
         elif not isinstance(self._wanted, (bool, str)):
             self._use(self._wanted)
-        elif _METRICS in sys.modules:
+        elif _is_imported(_METRICS):
             self._look_for_provider()
 
     def _look_for_provider(self) -> None:
         try:
             from .otel import global_provider
-        except MissingExtra:  # it is being imported at this moment, or is a part of it only
+        except MissingExtra:  # the SDK is there only in part
             return
         provider = global_provider()
         if provider is not None:
@@ -81,6 +91,7 @@ class Telemetry:
             return
         if recording_provider():
             self.tracer = OtelTracer()
+            _log.info("loopwatch: findings are spans of OpenTelemetry as well.")
 
     def _use(self, provider: Any) -> None:
         from .otel import Source, instruments_of
@@ -88,6 +99,7 @@ class Telemetry:
         self._source = Source(*self._ask)
         self._instruments = instruments_of(provider)
         self._instruments.use(self._source)
+        _log.info("loopwatch: metrics go to OpenTelemetry as well.")
 
     def after_fork(self) -> None:
         """In the child everything is counted anew, and the lock may be held by a thread that is not there."""
