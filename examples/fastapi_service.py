@@ -133,10 +133,10 @@ def main() -> None:
     delay = ("--delay", str(options.upstream_delay))
     with child("examples.simulated_async.upstream", "--with-parent", *delay, seconds=60.0) as (url, _):
         os.environ[UPSTREAM_URL] = url
-        serve(options.host, options.port)
+        serve(options.port, options.host)
 
 
-def serve(host: str, port: int) -> None:
+def serve(port: int, host: str = "127.0.0.1") -> None:
     """Serve the application until the process is told to end."""
     # By its name, not as the object: this module is __main__ here, and sites shall have its real name.
     config = uvicorn.Config(f"{__package__}.fastapi_service:app", loop="asyncio", access_log=False, log_level="warning")

@@ -55,8 +55,17 @@ def test_who_does_not_trace_has_none() -> None:
 CURRENT: ContextVar[str] = ContextVar("CURRENT")
 
 
+class TracedStall:
+    """Nobody waits for it here."""
+
+    def waited(self, victim: SpanFacts, seconds: float) -> None: ...
+
+
 class Tracer:
     """Knows one span: that of a context in which CURRENT is set."""
+
+    def stall(self, parent: SpanFacts | None, seconds: float) -> TracedStall:
+        return TracedStall()
 
     def span_in(self, context: Context) -> SpanFacts | None:
         trace = context.get(CURRENT)
