@@ -171,3 +171,31 @@ def test_all_workers_of_gunicorn_are_in_one_scrape(tmp_path: Path) -> None:
     """Likewise where the watch was installed before the workers were forked, and so in the parent, too."""
     with serving(tmp_path, *GUNICORN, INSTALL_AT_ONCE="1") as server:
         leaves_no_ghost(server, tmp_path, next(iter(under_load(server))))
+
+
+SERVING = """
+import time, urllib.request
+import loopwatch
+
+with loopwatch.install(reporters=[]) as watch:
+    server = watch.serve_metrics(0)
+    for _ in range(100):
+        with urllib.request.urlopen(server.url, timeout=20) as response:
+            text = response.read().decode()
+        if "loopwatch_info{" in text:
+            break
+        time.sleep(0.1)
+print(text)
+"""
+
+
+def test_the_server_of_one_process_serves_all(tmp_path: Path) -> None:
+    """With the directory set, ``serve_metrics`` has what every process wrote, those that are over among them."""
+    for times in (1, 2):
+        environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+        run = subprocess.run(
+            [sys.executable, "-c", SERVING], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+        )
+        assert run.returncode == 0, run.stderr
+        assert run.stdout.count("loopwatch_events_dropped_total 0.0") == 1
+        assert len(list(tmp_path.glob("counter_loopwatch-*.db"))) == times
