@@ -13,13 +13,19 @@ DEMO := $(if $(wildcard $(DEV)),$(DEV),$(VENV)/.installed-examples)
 .DELETE_ON_ERROR:
 # Two pips must not write into one environment, and a checker's output stays in one piece.
 .NOTPARALLEL:
-.PHONY: help demo test lint test-all test-cpython bench peers clean
+.PHONY: help demo dashboards dashboards-demo test lint test-all test-cpython bench peers clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(DEMO) ## the same work with a simulated and a native async client; SERVE=1 leaves /metrics up
 	SERVE='$(SERVE)' $(RUN)/python -m examples.simulated_async
+
+dashboards: $(DEV) ## write the dashboards' JSON anew from grafana/*.py
+	$(RUN)/python -m grafana
+
+dashboards-demo: $(DEMO) ## the FastAPI example under load, scraped by Debian's Prometheus with our rules, until Ctrl-C
+	$(RUN)/python -m grafana.demo
 
 test: lint ## all checks and the whole suite; ARGS='-k name' for a part of it
 	$(RUN)/python -m pytest $(ARGS)

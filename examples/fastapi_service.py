@@ -28,7 +28,7 @@ import loopwatch
 from loopwatch.model import Event
 
 from .children import child, end_on_sigterm, leave_with_parent
-from .listening import listen_on_loopback
+from .listening import listen
 from .simulated_async.api import Row
 from .simulated_async.before import ThreadedDatabase
 
@@ -123,6 +123,7 @@ def main() -> None:
     end_on_sigterm()
     parser = argparse.ArgumentParser(prog="python -m examples.fastapi_service", description=__doc__)
     parser.add_argument("--port", type=int, default=8000, help="0 takes a free one (default 8000)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; another one only in a container")
     parser.add_argument("--upstream-delay", type=float, default=0.15, help="seconds its reply takes (default 0.15)")
     parser.add_argument("--with-parent", action="store_true", help="end when the standard input ends")
     options = parser.parse_args()
@@ -132,15 +133,15 @@ def main() -> None:
     delay = ("--delay", str(options.upstream_delay))
     with child("examples.simulated_async.upstream", "--with-parent", *delay, seconds=60.0) as (url, _):
         os.environ[UPSTREAM_URL] = url
-        serve(options.port)
+        serve(options.port, options.host)
 
 
-def serve(port: int) -> None:
-    """Serve the application on loopback until the process is told to end."""
+def serve(port: int, host: str = "127.0.0.1") -> None:
+    """Serve the application until the process is told to end."""
     # By its name, not as the object: this module is __main__ here, and sites shall have its real name.
     config = uvicorn.Config(f"{__package__}.fastapi_service:app", loop="asyncio", access_log=False, log_level="warning")
-    listener = listen_on_loopback(port)
-    print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
+    listener = listen(host, port)
+    print(f"http://{host}:{listener.getsockname()[1]}", flush=True)
     uvicorn.Server(config).run(sockets=[listener])
 
 

@@ -68,7 +68,8 @@ async def put_load(url: str, limit: float) -> tuple[list[Outcome], list[dict[str
 
     Each round takes at most ``limit`` seconds, or :class:`TimeoutError` is raised.
     """
-    limits = httpx.Limits(max_connections=200)
+    # A connection is let go of before the service does so, at five seconds: to meet on it would be an error.
+    limits = httpx.Limits(max_connections=200, keepalive_expiry=2.0)
     async with httpx.AsyncClient(base_url=url, timeout=limit, limits=limits, trust_env=False) as client:
         outcomes = []
         found = await _findings(client)

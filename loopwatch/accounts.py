@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from . import _compat
 from ._version import __version__
 from .explain.culprit import OwnCode
 from .explain.offload import essential, site_of, waited, worth_telling
 from .explain.verdicts import Verdicts
-from .facts import OffloadTally
 from .model import Coverage, Offload, Snapshot, Stall
 from .observe.callers import Callers
 from .observe.hooks import Hooks
@@ -103,17 +102,16 @@ class Accounts:
     # --- telling ---
 
     def snapshot(self, sampler: Sampler, coverage: tuple[Coverage, ...], dropped: int, offloads: bool) -> Snapshot:
-        """The numbers so far; without ``offloads`` where nobody reads them: judging may take longer than the rest.
+        """The numbers so far; without ``offloads`` only those that are charged: judging may take longer than the rest.
 
         ``dropped``: events that were lost by others than the loops themselves.
         """
         hooks, recorder = self._hooks, self._recorder
         now, states = _compat.clocks.monotonic(), list(hooks.loops.states.values())
-        tallies: Sequence[OffloadTally] = recorder.tallies() if offloads else ()
         return Snapshot(
             loops=self._totals.stats(states, now, recorder, sampler.stalled, task_counts()),
             executors=executor_stats(recorder, list(hooks.executors.pools), self._pools.saturated, now),
-            offloads=tuple(map(self._verdicts.of, tallies)),
+            offloads=tuple(map(self._verdicts.of, recorder.tallies())) if offloads else self._charges.offloads(),
             sites=recorder.site_stats(),
             coverage=coverage,
             gc_pauses=gc_histograms(hooks.collections.counts, hooks.collections.sums),

@@ -15,6 +15,8 @@ JOB_BOUNDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10
 GC_BOUNDS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 
 Type = Literal["histogram", "counter", "gauge", "info"]
+Together = Literal["sum", "max"]
+"""What several processes tell together: their sum, or the greatest; of gauges, that of those which live."""
 
 
 class Metric(NamedTuple):
@@ -27,6 +29,7 @@ class Metric(NamedTuple):
     labels: tuple[str, ...]
     help: str
     bounds: tuple[float, ...] = ()
+    together: Together = "sum"
 
 
 def _table(*rows: Metric) -> dict[str, Metric]:
@@ -42,7 +45,7 @@ METRICS = _table(
     Metric("loopwatch_loop_time_seconds_total", "asyncio.eventloop.time", "counter", "s", ("loop", "state"),
            "Time the loop was active (running steps) or idle (waiting for I/O)."),
     Metric("loopwatch_loop_utilization_ratio", "asyncio.eventloop.utilization", "gauge", "1", ("loop",),
-           "Active share of the loop's time over about the last ten seconds, 0 to 1."),
+           "Active share of the loop's time over about the last ten seconds, 0 to 1.", together="max"),
     Metric("loopwatch_ready_callbacks", "asyncio.eventloop.ready", "gauge", "{callback}", ("loop",),
            "Callbacks that are ready to run now."),
     Metric("loopwatch_tasks", "asyncio.tasks", "gauge", "{task}", ("loop",),
@@ -50,10 +53,14 @@ METRICS = _table(
     Metric("loopwatch_stall_duration_seconds", "asyncio.eventloop.blocked.duration", "histogram", "s",
            ("loop", "cause"), "Duration of finished stalls, by cause.", STALL_BOUNDS),
     Metric("loopwatch_stalled_seconds", "asyncio.eventloop.blocked", "gauge", "s", ("loop",),
-           "Age of the stall in progress, 0 when the loop is not held."),
+           "Age of the stall in progress, 0 when the loop is not held.", together="max"),
     Metric("loopwatch_blocking_seconds_total", "loopwatch.blocking.time", "counter", "s", ("kind", "site", "cause"),
            "Seconds lost at a site: loop (held a loop), queue (held the workers for which jobs waited), "
            "offload (worker threads waited on behalf of a loop)."),
+    Metric("loopwatch_offload_jobs_total", "loopwatch.offload.jobs", "counter", "{job}", ("site",),
+           "Jobs whose workers waited on behalf of a loop, by the site that handed them over."),
+    Metric("loopwatch_offload_seconds_total", "loopwatch.offload.time", "counter", "s", ("site", "part"),
+           "Time of these jobs: queue (waited for a worker), run (on a worker), cpu (the part of run they computed)."),
     Metric("loopwatch_executor_workers", "python.executor.thread.count", "gauge", "{thread}", ("executor", "state"),
            "Workers of the executor that exist, busy or idle."),
     Metric("loopwatch_executor_workers_max", "python.executor.thread.limit", "gauge", "{thread}", ("executor",),
@@ -61,7 +68,7 @@ METRICS = _table(
     Metric("loopwatch_executor_queue_depth", "python.executor.queue.size", "gauge", "{job}", ("executor",),
            "Jobs that wait for a worker now."),
     Metric("loopwatch_executor_oldest_wait_seconds", "python.executor.oldest_wait", "gauge", "s", ("executor",),
-           "How long the oldest waiting job has waited."),
+           "How long the oldest waiting job has waited.", together="max"),
     Metric("loopwatch_executor_wait_seconds", "python.executor.task.wait_time", "histogram", "s", ("executor",),
            "Time jobs waited for a worker.", JOB_BOUNDS),
     Metric("loopwatch_executor_run_seconds", "python.executor.task.run_time", "histogram", "s", ("executor",),
@@ -76,8 +83,10 @@ METRICS = _table(
            "Events lost because a queue of the watch was full: reporters too slow, or more overruns than it can keep."),
     Metric("loopwatch_sampler_seconds_total", "loopwatch.sampler.time", "counter", "s", (),
            "CPU time taken by loopwatch's own sampler thread."),
+    Metric("loopwatch_coverage", "loopwatch.coverage", "gauge", "{subject}", ("subject", "seen"),
+           "How each thing is seen: exact, partial or blind. 1 where it is so.", together="max"),
     Metric("loopwatch_info", "loopwatch.info", "info", "", ("version", "python", "steps", "coverage"),
-           "What this watch is and how it sees: always 1."),
+           "What this watch is and how it sees: always 1.", together="max"),
 )
 
 class Delay(NamedTuple):

@@ -247,6 +247,16 @@ Event = Stall | Backlog | Offload
 
 
 @dataclass(frozen=True)
+class Exemplar(_Fact):
+    """One value (seconds) of a histogram, and the span in which it came to be; ``at`` is seconds since the epoch."""
+
+    value: float
+    at: float
+    trace_id: str
+    span_id: str
+
+
+@dataclass(frozen=True)
 class Histogram(_Fact):
     """Counts by upper bound (seconds). ``counts`` has one more entry than ``bounds``: what lay above the last.
 
@@ -256,6 +266,8 @@ class Histogram(_Fact):
     bounds: tuple[float, ...]
     counts: tuple[int, ...]
     sum: float
+    exemplars: tuple[Exemplar | None, ...] = ()
+    """For each bucket the latest value in it that belongs to a recorded trace, where somebody traces."""
 
     @property
     def count(self) -> int:

@@ -178,6 +178,7 @@ class Watch:
             self._exporters.register()
             self._delivery.reporters = self._make_reporters()  # last: what is refused leaves no file behind
             self._start(self._delivery)
+            self._start(self._exporters)
         except BaseException:
             self._take_out()
             self._sampler.stop()
@@ -191,9 +192,10 @@ class Watch:
     def _start_threads(self) -> None:
         self._start(self._sampler)
         self._start(self._delivery)
+        self._start(self._exporters)
         self._start(self._traces)
 
-    def _start(self, part: Sampler | Delivery[Event] | Traces) -> None:
+    def _start(self, part: Sampler | Delivery[Event] | Exporters | Traces) -> None:
         try:
             part.start()
         except RuntimeError as refused:  # no thread can be had
@@ -226,6 +228,7 @@ class Watch:
         self._sampler.tick()
         self._pools.close()
         self._drain(judge=True)
+        self._exporters.finish()
         self._traces.stop(max(0.0, deadline - _compat.clocks.monotonic()) / 2)
         self._delivery.stop_on_any_thread(max(0.0, deadline - _compat.clocks.monotonic()))
 

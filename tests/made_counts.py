@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from loopwatch.facts import Glance, OffloadTally, Origin, RawFrame
+from loopwatch.facts import Glance, OffloadTally, Origin, RawFrame, SpanFacts
 from loopwatch.record.recorder import Recorder
 
 
@@ -19,6 +19,7 @@ class Job:
     outcome: str = "completed"
     for_loop: bool = True
     glances: list[Glance] | None = None
+    span: SpanFacts | None = None
 
 
 def line(number: int) -> RawFrame:

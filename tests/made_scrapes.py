@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from loopwatch.model import Coverage, ExecutorStats, Histogram, LoopStats, SiteStats, Snapshot
+from loopwatch.model import Coverage, ExecutorStats, Histogram, LoopStats, Offload, SiteStats, Snapshot
 
 prometheus_client = pytest.importorskip("prometheus_client")
 
@@ -29,7 +29,12 @@ SNAPSHOT = Snapshot(
             outcomes={"completed": 20, "failed": 1}, wait=HISTOGRAM, run=HISTOGRAM,
         ),
     ),
-    offloads=(),
+    offloads=(
+        Offload(
+            site="bank.Bank.get:7", target="bank.Bank._send", executor="bank", jobs=12, wait_seconds=2.5,
+            run_seconds=1.75, cpu_seconds=0.25, verdict="simulated async", cause="wait",
+        ),
+    ),
     sites=(SiteStats(kind="loop", site='shop."x":1', cause="wait", seconds=0.352, count=1),),
     coverage=(Coverage(subject="uvloop loops", seen="blind", detail="only their executors' jobs are seen"),),
     gc_pauses={"2": HISTOGRAM},
@@ -91,6 +96,15 @@ loopwatch_stalled_seconds{{loop="main"}} 0.25
 jobs waited), offload (worker threads waited on behalf of a loop).
 # TYPE loopwatch_blocking_seconds_total counter
 loopwatch_blocking_seconds_total{{cause="wait",kind="loop",site="shop.\\"x\\":1"}} 0.352
+# HELP loopwatch_offload_jobs_total Jobs whose workers waited on behalf of a loop, by the site that handed them over.
+# TYPE loopwatch_offload_jobs_total counter
+loopwatch_offload_jobs_total{{site="bank.Bank.get:7"}} 12.0
+# HELP loopwatch_offload_seconds_total Time of these jobs: queue (waited for a worker), run (on a worker), \
+cpu (the part of run they computed).
+# TYPE loopwatch_offload_seconds_total counter
+loopwatch_offload_seconds_total{{part="queue",site="bank.Bank.get:7"}} 2.5
+loopwatch_offload_seconds_total{{part="run",site="bank.Bank.get:7"}} 1.75
+loopwatch_offload_seconds_total{{part="cpu",site="bank.Bank.get:7"}} 0.25
 # HELP loopwatch_executor_workers Workers of the executor that exist, busy or idle.
 # TYPE loopwatch_executor_workers gauge
 loopwatch_executor_workers{{executor="default",state="busy"}} 2.0
@@ -128,6 +142,9 @@ loopwatch_events_dropped_total 1.0
 # HELP loopwatch_sampler_seconds_total CPU time taken by loopwatch's own sampler thread.
 # TYPE loopwatch_sampler_seconds_total counter
 loopwatch_sampler_seconds_total 0.02
+# HELP loopwatch_coverage How each thing is seen: exact, partial or blind. 1 where it is so.
+# TYPE loopwatch_coverage gauge
+loopwatch_coverage{{seen="blind",subject="uvloop loops"}} 1.0
 # HELP loopwatch_info What this watch is and how it sees: always 1.
 # TYPE loopwatch_info gauge
 loopwatch_info{{coverage="blind",python="{platform.python_version()}",steps="python",version="1.2.3"}} 1.0

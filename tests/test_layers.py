@@ -36,6 +36,7 @@ MAY_IMPORT = {
 LIBRARIES = {
     "observe.anyio_threads": {"anyio"},
     "report.prometheus": {"prometheus_client"},
+    "report.prometheus_files": {"prometheus_client"},
     "report.otel": {"opentelemetry"},
     "report.otel_histograms": {"opentelemetry"},
     "report.otel_traces": {"opentelemetry"},

@@ -19,6 +19,8 @@ CONTRACT = {
     "loopwatch_stall_duration_seconds": ("asyncio.eventloop.blocked.duration", "histogram", ("loop", "cause")),
     "loopwatch_stalled_seconds": ("asyncio.eventloop.blocked", "gauge", ("loop",)),
     "loopwatch_blocking_seconds_total": ("loopwatch.blocking.time", "counter", ("kind", "site", "cause")),
+    "loopwatch_offload_jobs_total": ("loopwatch.offload.jobs", "counter", ("site",)),
+    "loopwatch_offload_seconds_total": ("loopwatch.offload.time", "counter", ("site", "part")),
     "loopwatch_executor_workers": ("python.executor.thread.count", "gauge", ("executor", "state")),
     "loopwatch_executor_workers_max": ("python.executor.thread.limit", "gauge", ("executor",)),
     "loopwatch_executor_queue_depth": ("python.executor.queue.size", "gauge", ("executor",)),
@@ -30,6 +32,7 @@ CONTRACT = {
     "loopwatch_gc_pause_seconds": ("loopwatch.gc.pause", "histogram", ("generation",)),
     "loopwatch_events_dropped_total": ("loopwatch.events.dropped", "counter", ()),
     "loopwatch_sampler_seconds_total": ("loopwatch.sampler.time", "counter", ()),
+    "loopwatch_coverage": ("loopwatch.coverage", "gauge", ("subject", "seen")),
     "loopwatch_info": ("loopwatch.info", "info", ("version", "python", "steps", "coverage")),
 }
 

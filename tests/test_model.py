@@ -20,6 +20,7 @@ from loopwatch.model import (
     Contributor,
     Coverage,
     ExecutorStats,
+    Exemplar,
     Frame,
     Histogram,
     Holder,
@@ -127,6 +128,7 @@ FACTS: list[Any] = [
     *EVENTS, SNAPSHOT, FRAME, HISTOGRAM, LOOP, EXECUTOR,
     STALL.profile[0], STALL.contributors[0], BACKLOG.submitters[0], BACKLOG.holders[0],
     SNAPSHOT.sites[0], SNAPSHOT.coverage[0],
+    Exemplar(value=0.2, at=1750000000.0, trace_id="0af7651916cd43dd8448eb211c80319c", span_id="b7ad6b7169203331"),
 ]  # fmt: skip
 
 EACH_FACT = pytest.mark.parametrize("fact", FACTS, ids=lambda fact: type(fact).__name__)
@@ -214,7 +216,12 @@ def test_a_snapshot_says_by_which_schema_it_is() -> None:
 def test_a_dictionary_holds_the_inner_facts_as_dictionaries() -> None:
     """Frames, histograms and offloads inside are told in the same way, frames with their site."""
     plain = SNAPSHOT.to_dict()
-    assert plain["loops"][0]["stalls"]["wait"] == {"bounds": [0.1, 1.0], "counts": [3, 2, 1], "sum": 4.5}
+    assert plain["loops"][0]["stalls"]["wait"] == {
+        "bounds": [0.1, 1.0],
+        "counts": [3, 2, 1],
+        "sum": 4.5,
+        "exemplars": [],
+    }
     assert plain["offloads"][0] == OFFLOAD.to_dict()
     assert STALL.to_dict()["profile"][0]["stack"][0] == {
         "module": "shop.views",

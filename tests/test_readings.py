@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loopwatch.metrics import METRICS
-from loopwatch.model import Coverage, ExecutorStats, Histogram, LoopStats, SiteStats, Snapshot
-from loopwatch.report.readings import Reading, capped, read, worst_coverage
+from loopwatch.model import Coverage, ExecutorStats, Histogram, LoopStats, Offload, SiteStats, Snapshot
+from loopwatch.report.readings import Reading, capped, offloaded, read, worst_coverage
 
 EMPTY = Snapshot(
     loops=(), executors=(), offloads=(), sites=(), coverage=(), gc_pauses={}, events_dropped=0, sampler_seconds=0.0,
@@ -44,10 +44,18 @@ def site(name: str, seconds: float = 1.0, kind: str = "loop", cause: str = "wait
     return SiteStats(kind=kind, site=name, cause=cause, seconds=seconds, count=1)
 
 
+def offload(name: str, cause: str = "wait", cpu: float | None = 0.25) -> Offload:
+    return Offload(
+        site=name, target="send", executor="default", jobs=12, wait_seconds=2.5, run_seconds=1.75, cpu_seconds=cpu,
+        cause=cause,
+    )  # fmt: skip
+
+
 FULL = replace(
     EMPTY,
     loops=(loop("main"), loop("worker")),
     executors=(executor("default"), executor("anyio")),
+    offloads=(offload("a:1"), offload("b:2")),
     sites=(site("a:1"), site("b:2")),
     gc_pauses={"0": histogram(7), "2": histogram(8)},
     coverage=(Coverage(subject="asyncio loops", seen="exact", detail="every step"),),
@@ -66,6 +74,8 @@ ONE_EACH: dict[str, list[tuple[tuple[str, ...], Any]]] = {
     "loopwatch_stall_duration_seconds": [(("main", "cpu"), histogram(3)), (("main", "wait"), histogram(4))],
     "loopwatch_stalled_seconds": [(("main",), 0.25)],
     "loopwatch_blocking_seconds_total": [(("loop", "a:1", "wait"), 1.0)],
+    "loopwatch_offload_jobs_total": [(("a:1",), 12)],
+    "loopwatch_offload_seconds_total": [(("a:1", "queue"), 2.5), (("a:1", "run"), 1.75), (("a:1", "cpu"), 0.25)],
     "loopwatch_executor_workers": [(("default", "busy"), 2), (("default", "idle"), 1)],
     "loopwatch_executor_workers_max": [(("default",), 8)],
     "loopwatch_executor_queue_depth": [(("default",), 7)],
@@ -77,6 +87,7 @@ ONE_EACH: dict[str, list[tuple[tuple[str, ...], Any]]] = {
     "loopwatch_gc_pause_seconds": [(("0",), histogram(7))],
     "loopwatch_events_dropped_total": [((), 9)],
     "loopwatch_sampler_seconds_total": [((), 0.02)],
+    "loopwatch_coverage": [(("asyncio loops", "exact"), 1)],
     "loopwatch_info": [(("1.2.3", platform.python_version(), "python", "exact"), 1)],
 }
 
@@ -221,3 +232,21 @@ def test_the_weakest_coverage_is_told(seen: list[Literal["exact", "partial", "bl
     """One word says whether everything is seen."""
     entries = tuple(Coverage(subject="loops", seen=each, detail="") for each in seen)
     assert worst_coverage(replace(EMPTY, coverage=entries)) == worst
+
+
+# --- offloads ----------------------------------------------------------------------------------
+
+
+def test_only_offloads_that_wait_are_told() -> None:
+    """Whose workers compute, or of which nothing is known yet, is no waste of a worker."""
+    assert offloaded([offload("a:1", cause="unknown"), offload("b:2", cpu=None)], 32) == {
+        "loopwatch_offload_jobs_total": [Reading(("b:2",), 12)],
+        "loopwatch_offload_seconds_total": [Reading(("b:2", "queue"), 2.5), Reading(("b:2", "run"), 1.75)],
+    }
+
+
+def test_sites_of_offloads_are_capped_and_added_up() -> None:
+    """Several targets of one site are one; all sites beyond the cap are ``other``."""
+    told = offloaded([offload("a:1"), offload("a:1"), offload("b:2"), offload("c:3")], 1)
+    assert told["loopwatch_offload_jobs_total"] == [Reading(("a:1",), 24), Reading(("other",), 24)]
+    assert Reading(("other", "queue"), 5.0) in told["loopwatch_offload_seconds_total"]

@@ -49,6 +49,7 @@ class _Job:
     outcome: str = "completed"
     for_loop: bool = True
     glances: None = None
+    span: None = None
 
 
 def executors(recorder: Recorder, *pools: Pool, **saturated: float) -> dict[str, ExecutorStats]:

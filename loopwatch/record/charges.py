@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ..model import Offload
@@ -17,6 +18,7 @@ class Charges:
         self._recorder = recorder
         self._charged: dict[Any, float] = {}
         self._told: set[tuple[str, str]] = set()
+        self._offloads: dict[Any, Offload] = {}
 
     def may_grow(self, origin: Any, waited: float) -> bool:
         """Whether its workers waited more than has been charged: otherwise it need not be judged again."""
@@ -27,7 +29,19 @@ class Charges:
         more = waited - self._charged.get(origin, 0.0)
         if more > 0:
             self._charged[origin] = waited
+            self._offloads[origin] = self._never_less(origin, offload)
             self._recorder.lost("offload", offload.site, offload.cause, more, 0)
+
+    def _never_less(self, origin: Any, offload: Offload) -> Offload:
+        """CPU time is an estimate where not every job was measured, and an estimate may come down."""
+        before = self._offloads.get(origin)
+        if before is None or not before.cpu_seconds or before.cpu_seconds <= (offload.cpu_seconds or 0.0):
+            return offload
+        return replace(offload, cpu_seconds=before.cpu_seconds)
+
+    def offloads(self) -> tuple[Offload, ...]:
+        """What has been charged, as it was when that last grew; in the order in which it began."""
+        return tuple(self._offloads.values())
 
     def first(self, offload: Offload) -> bool:
         """Whether nobody was told of this wrapper and target yet; from then on somebody was."""

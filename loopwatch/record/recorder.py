@@ -14,9 +14,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from ..facts import BriefJobs, Glance, OffloadTally, Origin, RawFrame
+from .. import _compat
+from ..facts import BriefJobs, Glance, OffloadTally, Origin, RawFrame, SpanFacts
 from ..metrics import JOB_BOUNDS, STALL_BOUNDS
-from ..model import Histogram, SiteStats, Stall
+from ..model import Exemplar, Histogram, SiteStats, Stall
 from .histogram import Counts
 
 OTHER = "other"
@@ -72,6 +73,8 @@ class FinishedJob(Protocol):
     def for_loop(self) -> bool: ...
     @property
     def glances(self) -> list[Glance] | None: ...
+    @property
+    def span(self) -> SpanFacts | None: ...
 
 
 class FinishedJobs(NamedTuple):
@@ -191,6 +194,8 @@ class OriginCounts:
                 if run < _QUICK:
                     sums.brief_cpu += cpu
                     sums.brief_known += run
+            if job.span is not None:  # only of a job that waited long, where somebody traces
+                waits.keep(Exemplar(wait, _compat.clocks.wall(), job.span.trace_id, job.span.span_id))
             if job.glances:
                 sums.see(job.glances)
             return wait
@@ -235,7 +240,11 @@ class Recorder:
         """Count a finished stall."""
         with self._lock:
             causes = self._stalls.setdefault(self._loop_names.label(stall.loop), {})
-            causes.setdefault(stall.cause, Counts(STALL_BOUNDS)).add(stall.duration)
+            counts = causes.setdefault(stall.cause, Counts(STALL_BOUNDS))
+            counts.add(stall.duration)
+            if stall.trace_id is not None and stall.span_id is not None:
+                ended = stall.started_at + stall.duration
+                counts.keep(Exemplar(stall.duration, ended, stall.trace_id, stall.span_id))
             self._lose("loop", stall.site, stall.cause, stall.charged_seconds, 1)
 
     def lost(self, kind: str, site: str, cause: str, seconds: float, count: int = 1) -> None:

@@ -180,7 +180,7 @@ class LoopTotals:
 
 def _sum(one: Histogram, other: Histogram) -> Histogram:
     counts = tuple(mine + yours for mine, yours in zip(one.counts, other.counts, strict=True))
-    return Histogram(one.bounds, counts, one.sum + other.sum)
+    return Histogram(one.bounds, counts, one.sum + other.sum, one.exemplars or other.exemplars)
 
 
 def executor_stats(

@@ -39,6 +39,14 @@ class Exporters:
         """See whether what they export to is there by now. Cheap; from any thread."""
         self._telemetry.refresh()
 
+    def start(self) -> None:
+        """Begin what needs a thread, also in a child. Raises RuntimeError where none can be had."""
+        self._prometheus.start()
+
+    def finish(self) -> None:
+        """Export for the last time what was counted, after ``close()``."""
+        self._prometheus.finish()
+
     def close(self) -> None:
         """Leave no trace of the watch in what others own."""
         self._prometheus.close()

@@ -7,17 +7,19 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import accumulate
 from threading import Thread
+from typing import Any
 from wsgiref.simple_server import WSGIServer
 
 from ..errors import MissingExtra, SettingsError
 from ..metrics import METRICS, Metric
-from ..model import Histogram, Snapshot
+from ..model import Exemplar, Histogram, Snapshot
 from .readings import Reading, read
 
 try:
     from prometheus_client import REGISTRY, CollectorRegistry, start_http_server
     from prometheus_client.metrics_core import Metric as Family
     from prometheus_client.registry import Collector
+    from prometheus_client.samples import Exemplar as _Exemplar
     from prometheus_client.samples import Sample
     from prometheus_client.utils import floatToGoString
 except ImportError as missing:
@@ -26,7 +28,7 @@ except ImportError as missing:
 _log = logging.getLogger("loopwatch")
 
 DEFAULT: CollectorRegistry = REGISTRY
-_FAMILY_LEAVES_OUT = {"counter": "_total", "info": "_info"}
+FAMILY_LEAVES_OUT = {"counter": "_total", "info": "_info"}
 
 
 class SnapshotCollector(Collector):
@@ -119,7 +121,7 @@ def serve(registry: CollectorRegistry, port: int, addr: str) -> MetricsServer:
 
 
 def _family(metric: Metric) -> Family:
-    name = metric.prometheus.removesuffix(_FAMILY_LEAVES_OUT.get(metric.type, ""))
+    name = metric.prometheus.removesuffix(FAMILY_LEAVES_OUT.get(metric.type, ""))
     return Family(name, metric.help, metric.type)
 
 
@@ -128,23 +130,32 @@ def _filled(metric: Metric, readings: list[Reading]) -> Family:
     family = _family(metric)
     name, names, samples = metric.prometheus, metric.labels, family.samples
     for reading in readings:
-        value, labels = reading.value, dict(zip(names, map(_encodable, reading.labels)))
+        value, labels = reading.value, dict(zip(names, map(encodable, reading.labels)))
         if isinstance(value, Histogram):
             counts = list(accumulate(value.counts))
             bucket = f"{name}_bucket"
-            samples += [Sample(bucket, {**labels, "le": le}, count) for le, count in zip(_les(value.bounds), counts)]
+            samples += [Sample(bucket, {**labels, "le": le}, count) for le, count in zip(les(value.bounds), counts)]
+            for place, exemplar in enumerate(value.exemplars):
+                if exemplar is not None:
+                    samples[place - len(counts)] = samples[place - len(counts)]._replace(exemplar=_told(exemplar))
             samples += (Sample(f"{name}_count", labels, counts[-1]), Sample(f"{name}_sum", labels, value.sum))
         else:
             samples.append(Sample(name, labels, value))
     return family
 
 
-def _encodable(text: str) -> str:
+def _told(exemplar: Exemplar) -> Any:
+    """As OpenMetrics has it; the older format of text leaves it out."""
+    labels = {"trace_id": exemplar.trace_id, "span_id": exemplar.span_id}
+    return _Exemplar(labels, exemplar.value, exemplar.at)
+
+
+def encodable(text: str) -> str:
     """``text`` without lone surrogates: one such name of a thread pool would end every scrape."""
     return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 
 @lru_cache(maxsize=32)
-def _les(bounds: tuple[float, ...]) -> tuple[str, ...]:
+def les(bounds: tuple[float, ...]) -> tuple[str, ...]:
     """The label ``le`` of each bucket."""
     return (*map(floatToGoString, bounds), "+Inf")

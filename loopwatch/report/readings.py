@@ -6,7 +6,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ..model import Histogram, SiteStats, Snapshot
+from ..model import Histogram, Offload, SiteStats, Snapshot
 
 _OTHER = "other"
 _WORSE = ("exact", "partial", "blind")
@@ -38,6 +38,7 @@ def read(now: Snapshot, max_sites: int, steps: str) -> Mapping[str, list[Reading
         ],
         "loopwatch_stalled_seconds": [Reading((each.name,), each.stalled) for each in loops],
         "loopwatch_blocking_seconds_total": capped(now.sites, max_sites),
+        **offloaded(now.offloads, max_sites),
         "loopwatch_executor_workers": [
             Reading((each.name, state), count)
             for each in executors
@@ -55,6 +56,7 @@ def read(now: Snapshot, max_sites: int, steps: str) -> Mapping[str, list[Reading
         "loopwatch_gc_pause_seconds": [Reading((generation,), pauses) for generation, pauses in now.gc_pauses.items()],
         "loopwatch_events_dropped_total": [Reading((), now.events_dropped)],
         "loopwatch_sampler_seconds_total": [Reading((), now.sampler_seconds)],
+        "loopwatch_coverage": [Reading((each.subject, each.seen), 1) for each in now.coverage],
         "loopwatch_info": [Reading((now.version, platform.python_version(), steps, worst_coverage(now)), 1)],
     }
 
@@ -73,6 +75,27 @@ def capped(sites: Sequence[SiteStats], most: int) -> list[Reading]:
         key = (entry.kind, entry.site if entry.site in named else _OTHER, entry.cause)
         sums[key] = sums.get(key, 0.0) + entry.seconds
     return [Reading(labels, seconds) for labels, seconds in sums.items()]
+
+
+def offloaded(offloads: Sequence[Offload], most: int) -> dict[str, list[Reading]]:
+    """Jobs and their time by site, of offloads whose workers waited for a loop; at most ``most`` sites are named."""
+    named: set[str] = set()
+    jobs: dict[tuple[str, ...], float] = {}
+    seconds: dict[tuple[str, ...], float] = {}
+    for each in offloads:
+        if each.cause != "wait":
+            continue
+        if each.site != _OTHER and len(named) < most:
+            named.add(each.site)
+        site = each.site if each.site in named else _OTHER
+        jobs[(site,)] = jobs.get((site,), 0) + each.jobs
+        for part, spent in (("queue", each.wait_seconds), ("run", each.run_seconds), ("cpu", each.cpu_seconds)):
+            if spent is not None:
+                seconds[site, part] = seconds.get((site, part), 0.0) + spent
+    return {
+        "loopwatch_offload_jobs_total": [Reading(labels, count) for labels, count in jobs.items()],
+        "loopwatch_offload_seconds_total": [Reading(labels, spent) for labels, spent in seconds.items()],
+    }
 
 
 def worst_coverage(now: Snapshot) -> str:

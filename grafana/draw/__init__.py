@@ -1,0 +1,1 @@
+"""Draws the dashboards with Grafana's own components; see draw.py."""
