@@ -3,8 +3,10 @@
 from ._version import __version__
 from .errors import (
     AlreadyInstalled,
+    Blocked,
     LoopwatchError,
     MissingExtra,
+    NothingMeasured,
     NotInstalled,
     SelfCheckFailed,
     SettingsError,
@@ -17,12 +19,14 @@ from .watch import Watch, current, install, uninstall
 __all__ = [
     "AlreadyInstalled",
     "Backlog",
+    "Blocked",
     "Frame",
     "JsonLinesReporter",
     "LogReporter",
     "LoopwatchError",
     "MissingExtra",
     "NotInstalled",
+    "NothingMeasured",
     "Offload",
     "SelfCheckFailed",
     "SettingsError",

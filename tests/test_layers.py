@@ -21,10 +21,11 @@ ROOMS = {"explain", "observe", "record", "report"}
 MAY_IMPORT = {
     **dict.fromkeys(BASE, BASE),
     **{room: BASE | {room} for room in ROOMS},
-    "testing": BASE,
-    "watch": BASE | ROOMS,
+    "stand_in": set(),
+    "watch": BASE | ROOMS | {"stand_in"},
     "__init__": BASE | ROOMS | {"watch"},
-    "pytest_plugin": BASE | {"testing", "watch"},
+    "testing": BASE | {"explain", "report", "stand_in", "testing", "watch"},
+    "pytest_plugin": BASE | {"pytest_plugin", "report", "testing", "watch"},
     "cli": BASE | {"report", "watch"},
     "__main__": {"cli"},
 }
@@ -34,7 +35,9 @@ LIBRARIES = {
     "observe.anyio_threads": {"anyio"},
     "report.prometheus": {"prometheus_client"},
     "report.otel": {"opentelemetry"},
-    "pytest_plugin": {"pytest"},
+    "pytest_plugin.asked": {"pytest"},
+    "pytest_plugin.plugin": {"pytest"},
+    "pytest_plugin.unittest_cases": {"pytest"},
 }
 """Each file that may import something other than the standard library, and what."""
 

@@ -103,6 +103,26 @@ class AsyncioHook:
             if state.ident == here and state.pending:
                 state.counted(())
 
+    def cut(self) -> None:
+        """Of a step that is under way in this thread: count what it was so far, and the rest as another step."""
+        here = threading.get_ident()
+        for state in list(self.states.values()):
+            if state.ident == here and state.running():
+                state.cut(self.outlets.clock())
+
+    def forget_unseen(self) -> None:
+        """From here on ``blind`` tells of the loops that run from here on."""
+        self.kinds.begin_anew(found.loop for found in running_loops(step_codes()))
+
+    def restless(self, since: float) -> bool:
+        """Whether a turn that began before ``since`` goes on in another thread, and is no stall yet."""
+        here, now = threading.get_ident(), self.outlets.clock()
+        return any(
+            state.pending or 0.0 < now - since <= state.age(now) < self.threshold
+            for state in list(self.states.values())
+            if state.ident != here and state.running()
+        )
+
     @property
     def covered_up(self) -> bool:
         """Whether another tool has put its function around ours; where ours is not called at all, ``blind`` says so."""

@@ -14,7 +14,7 @@ from .guard import theirs
 from .handles import contributor, describe, key_of
 from .loop_clock import LoopClock, Reading
 from .polls import Tap, due, replaced, turns_plainly
-from .steps import NEVER, NOTABLE, make_select
+from .steps import NEVER, NOTABLE, QUICK, make_select
 
 _NOTED = 64
 _REST = "other callbacks"
@@ -103,6 +103,29 @@ class LoopState(LoopClock):
     def make_select(self, inner: Callable[[Any], Any]) -> Any:
         """The function to put around the ``select`` of the loop's selector."""
         return make_select(self, inner, self.outlets.alarm, self.outlets.clock)
+
+    def cut(self, now: float) -> None:
+        """Within a step: what it was until now has ended, and the rest is a step of its own (on the loop's thread)."""
+        handle = self.handle
+        if handle is None or self.mark == NEVER:
+            return
+        if now - self.mark <= QUICK:
+            self.quick += 1
+        else:
+            self.slow_step(handle, now)
+        self._cut_turn(now)
+        self.mark = now
+        self.handle = handle
+        if self.pending:
+            self.counted(())
+
+    def _cut_turn(self, now: float) -> None:
+        if now - self.turn <= QUICK:
+            self.quick_turns += 1
+        else:
+            self.slow_turn(now)
+        self.turn = now
+        self.quick_before = self.quick
 
     # --- judging overruns, on the loop's thread ---
 

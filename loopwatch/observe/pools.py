@@ -283,6 +283,17 @@ class PoolWatch:
         episode.depth = max(episode.depth, 1)
         return episode
 
+    def settle(self, now: float) -> None:
+        """Tell every episode as it stands, from any thread: as over where no job waits any more."""
+        with self._lock:
+            for pool in list(self.hook.pools):
+                self._count_begun(list(pool.running))
+            for pool, episode in list(self.episodes.items()):
+                if pool.waiting:
+                    self._tell(pool, episode, None, now)
+                else:
+                    self._end(pool, episode, episode.last)
+
     # --- telling ---
 
     def _end(self, pool: Pool, episode: _Episode, ended: float) -> None:
