@@ -33,6 +33,7 @@ class Run:
         return {entry["test"].partition("::")[2]: entry["verdict"] for entry in self.document["tests"]}
 
     def entry(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any]
         (found,) = (entry for entry in self.document["tests"] if entry["test"].endswith(f"::{name}"))
         return found
 

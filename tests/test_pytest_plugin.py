@@ -211,7 +211,7 @@ def test_blocks(no_blocking):
     ("marker", "said"),
     [
         ("no_blocking(0.1)", "no_blocking takes its values by name"),
-        ("no_blocking(treshold=0.1)", "no_blocking has no treshold; it has threshold, executor_wait, simulated_async"),
+        ("no_blocking(limit=0.1)", "no_blocking has no limit; it has threshold, executor_wait, simulated_async"),
         ("no_blocking(threshold=-1)", "threshold is -1, but must be a number of seconds"),
         ("no_blocking\n@pytest.mark.allow_blocking(site='x')", "write allow_blocking(site="),
     ],

@@ -40,7 +40,7 @@ class Ledger:
         self._used.update(part["used"])
 
     def add_late(self) -> int:
-        """Charge what was told after its test was over; returns how many tests it blocks that were not blocked before."""
+        """Charge what was told after its test was over; returns how many more tests are blocked by it."""
         more = 0
         for each in self.late:
             entry = self.tests.get(each["test"])
