@@ -94,4 +94,4 @@ def test_it_runs_as_a_module(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "loopwatch", "report", written(tmp_path, BLOCKED)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (1, "")
-    assert done.stdout.startswith("1 tests watched: 1 blocked")
+    assert done.stdout.startswith("1 test watched: 1 blocked")

@@ -38,7 +38,8 @@ def _counts(document: Document) -> list[str]:
     verdicts, settings = document["summary"], document["settings"]
     said = ", ".join(f"{verdicts[name]} {name}" for name in ("clean", "blocked", "unmeasured") if verdicts[name])
     terms = f"threshold {seconds(settings['threshold'])}, executor_wait {seconds(settings['executor_wait'])}"
-    return [f"{len(document['tests'])} tests watched: {said} ({terms})"]
+    count = len(document["tests"])
+    return [f"{count} {'test' if count == 1 else 'tests'} watched: {said} ({terms})"]
 
 
 def _section(title: str, lines: Iterable[str]) -> list[str]:
