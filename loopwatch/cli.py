@@ -55,7 +55,7 @@ def read(path: str) -> dict[str, Any]:
     """The document in a file. Raises OSError, or ValueError where it is none, or of a version that is not known."""
     with open(path, encoding="utf-8") as file:
         document = json.load(file)
-    parts = {"schema_version", "settings", "summary", "tests", "outside", "unused_rules"}
+    parts = {"schema_version", "settings", "summary", "tests", "slowest_steps", "outside", "unused_rules"}
     if not isinstance(document, dict) or not parts <= document.keys():
         raise ValueError("it was not written by --loopwatch-json")
     if document["schema_version"] != SCHEMA_VERSION:

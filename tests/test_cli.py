@@ -27,6 +27,9 @@ def written(folder: Path, *tests: dict[str, Any], **changes: Any) -> str:
         "settings": {"threshold": 0.05, "executor_wait": 0.05},
         "summary": {name: verdicts.count(name) for name in ("clean", "blocked", "unmeasured")},
         "tests": tests,
+        "slowest_steps": [{"seconds": 0.02, "name": "shop.fine", "category": "call", "test": "t.py::a"}]
+        if tests
+        else [],
         "outside": [],
         "unused_rules": [],
         **changes,
@@ -62,6 +65,7 @@ def test_it_prints_what_the_end_of_the_run_said(tmp_path: Path, capsys: pytest.C
         "slowest 5 steps:",
         "    352 ms call       t.py::c  shop.views.checkout:12 (wait)",
         "    100 ms setup      t.py::a  shop.views.checkout:12 (wait)",
+        "     20 ms call       t.py::a  shop.fine",
         "outside of the tests' own calls, and nobody's failure:",
         "  setup: 1 x shop.views.checkout:12, 100 ms at most",
         "never used:",

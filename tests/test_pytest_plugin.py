@@ -136,6 +136,12 @@ def slow():
 def test_clean(slow):
     asyncio.run(app.fine())
 
+async def short():
+    time.sleep(0.02)
+
+def test_slow_enough_to_be_named():
+    asyncio.run(short())
+
 async def lazily():
     import slow_module
 
@@ -146,8 +152,13 @@ def test_skipped():
     pytest.skip("not today")
 """,
     )
-    done.result.assert_outcomes(passed=2, skipped=1)
-    assert done.verdicts() == {"test_clean": "clean", "test_imports": "clean", "test_skipped": "unmeasured"}
+    done.result.assert_outcomes(passed=3, skipped=1)
+    assert done.verdicts() == {
+        "test_clean": "clean",
+        "test_slow_enough_to_be_named": "clean",
+        "test_imports": "clean",
+        "test_skipped": "unmeasured",
+    }
     assert done.outside() == {
         ("collection", "test_it.at_import"),
         ("setup", "test_it.in_fixture"),
@@ -155,7 +166,9 @@ def test_skipped():
     }
     (excused,) = done.entry("test_imports")["excused"]
     assert (excused["why"], excused["event"]["cause"]) == ("import", "import")
-    done.result.stdout.fnmatch_lines(["*slowest 5 steps:*", "*ms setup*test_it.in_fixture*"])
+    done.result.stdout.fnmatch_lines(
+        ["*slowest 5 steps:*", "*ms setup*test_it.in_fixture*", "*ms call*_to_be_named  short"]
+    )
 
 
 def test_the_tests_own_exception_is_never_replaced(pytester: pytest.Pytester) -> None:

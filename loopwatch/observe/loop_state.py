@@ -56,6 +56,8 @@ class Outlets(NamedTuple):
     adapt: Callable[[LoopState], bool | None]
     """Called where a loop turns out not to be watched as it must be; true if the step that just ended was timed."""
     clock: Callable[[], float] = clocks.monotonic
+    slowest: Any = None
+    """Is told of steps that are not quick and no overruns, where they take longer than its ``least``."""
 
 
 class LoopState(LoopClock):
@@ -155,6 +157,9 @@ class LoopState(LoopClock):
         return loop is not None and (replaced(self.tap, loop) or not turns_plainly(loop))
 
     def _note(self, handle: Any, spent: float) -> None:
+        slowest = self.outlets.slowest
+        if slowest is not None and spent > slowest.least:
+            slowest.add(self.mark, spent, describe(handle))
         key = key_of(handle)
         entry = self.noted.get(key)
         if entry is None:

@@ -21,6 +21,7 @@ class Ledger:
         self.tests: dict[str, Entry] = {}
         self.outside: list[Entry] = []
         self.late: list[Entry] = []
+        self.slowest: list[Entry] = []
         self.coverage: dict[str, Entry] = {}
         self._carried: dict[str, Carried] = {}
         self._ran: Counter[str] = Counter()
@@ -32,6 +33,8 @@ class Ledger:
 
     def add_part(self, part: Entry) -> None:
         """What one process has to say at its end."""
+        slowest = sorted([*self.slowest, *part["slowest"]], key=lambda step: -step["seconds"])
+        self.slowest = slowest[: self.run.slowest]
         self.outside += part["outside"]
         self.late += part["late"]
         self.coverage.update((each["subject"], each) for each in part["coverage"])
@@ -78,6 +81,7 @@ class Ledger:
             },
             "summary": {verdict: verdicts[verdict] for verdict in ("clean", "blocked", "unmeasured")},
             "tests": list(self.tests.values()),
+            "slowest_steps": self.slowest,
             "outside": self.outside,
             "unused_rules": self.unused_rules(),
             "coverage": list(self.coverage.values()),

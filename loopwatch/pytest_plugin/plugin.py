@@ -16,6 +16,7 @@ from ..report.run import summary
 from ..report.text import render
 from ..testing.period import Period, latest_beginning, settle
 from ..testing.post import post
+from ..testing.slowest import Slowest
 from ..testing.terms import TOO_SHORT, BlockingWarning, Judgement, Rule, Terms, excuse_of, judge
 from .asked import Carried, PlacedRule, RunRequest, carriers, rules_of, terms_of
 from .ledger import Entry, Ledger
@@ -46,6 +47,7 @@ class Plugin:
         self._used: set[str] = set()
         self._watching: Terms | None = None
         post.ears.append(self._hear)
+        post.slowest = self._slowest = Slowest(self.run.slowest) if self.run.slowest > 0 else None
         if self.run.whole and not _has_workers(config):
             self._watch(self.run.terms)
 
@@ -200,6 +202,7 @@ class Plugin:
         self._watch(None)
         self._sort()
         part = {
+            "slowest": self._short_steps(),
             "outside": list(self._outside.values()),
             "late": list(self._late.values()),
             "coverage": list(self._coverage.values()),
@@ -213,6 +216,14 @@ class Plugin:
             return
         self.ledger.add_part(part)
         self._close(session)
+
+    def _short_steps(self) -> list[Entry]:
+        """The slowest steps of which there is no event."""
+        found = []
+        for step in self._slowest.steps() if self._slowest is not None else ():
+            phase = self._timeline.at(step.started)
+            found.append({"seconds": step.seconds, "name": step.name, "category": phase.category, "test": phase.test})
+        return found
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -244,6 +255,7 @@ class Plugin:
     def pytest_unconfigure(self) -> None:
         self._watch(None)
         post.ears.remove(self._hear)
+        post.slowest = None
 
 
 def warn(text: str, file: str, line: int) -> None:

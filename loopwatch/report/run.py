@@ -28,7 +28,8 @@ def summary(document: Document, slowest: int) -> list[str]:
     lines = _counts(document) if tests else []
     lines += _section("blocked:", [_blocked(test) for test in tests if test["verdict"] == "blocked"])
     lines += _section("unmeasured:", _reasons(tests))
-    lines += _section(f"slowest {slowest} steps:", _slowest(tests, outside)[: max(0, slowest)] if slowest > 0 else [])
+    if slowest > 0:
+        lines += _section(f"slowest {slowest} steps:", _slowest(document)[:slowest], most=slowest)
     lines += _section("outside of the tests' own calls, and nobody's failure:", _outside(outside))
     lines += _section("never used:", document["unused_rules"])
     return lines
@@ -42,10 +43,10 @@ def _counts(document: Document) -> list[str]:
     return [f"{count} {'test' if count == 1 else 'tests'} watched: {said} ({terms})"]
 
 
-def _section(title: str, lines: Iterable[str]) -> list[str]:
+def _section(title: str, lines: Iterable[str], most: int = _MOST) -> list[str]:
     found = list(lines)
-    more = [f"  ... and {len(found) - _MOST} more"] if len(found) > _MOST else []
-    return [title, *(f"  {line}" for line in found[:_MOST]), *more] if found else []
+    more = [f"  ... and {len(found) - most} more"] if len(found) > most else []
+    return [title, *(f"  {line}" for line in found[:most]), *more] if found else []
 
 
 def _blocked(test: Document) -> str:
@@ -65,18 +66,23 @@ def _reasons(tests: Iterable[Document]) -> list[str]:
     ]
 
 
-def _slowest(tests: Iterable[Document], outside: Iterable[Document]) -> list[str]:
-    found = []
-    for test in tests:
+def _slowest(document: Document) -> list[str]:
+    """Those that held a loop too long by their site, the others by what the loop called."""
+    found: list[tuple[float, str, str | None, str]] = []
+    for test in document["tests"]:
         told = [*test["blocked"], *(each["event"] for each in (*test["allowed"], *test["excused"]))]
-        found += [(event, "call", test["test"]) for event in told]
-    found += [(each["event"], each["category"], each["test"]) for each in outside]
-    stalls = [each for each in found if each[0]["event"] == "stall"]
-    stalls.sort(key=lambda each: -each[0]["duration"])
-    return [
-        f"{seconds(event['duration']):>8} {phase:<10} {test or '-'}  {site_of(event)} ({event['cause']})"
-        for event, phase, test in stalls
-    ]
+        found += [_as_step(event, "call", test["test"]) for event in told if event["event"] == "stall"]
+    for each in document["outside"]:
+        if each["event"]["event"] == "stall":
+            found.append(_as_step(each["event"], each["category"], each["test"]))
+    for step in document["slowest_steps"]:
+        found.append((step["seconds"], step["category"], step["test"], step["name"]))
+    found.sort(key=lambda each: -each[0])
+    return [f"{seconds(spent):>8} {phase:<10} {test or '-'}  {what}" for spent, phase, test, what in found]
+
+
+def _as_step(event: Document, category: str, test: str | None) -> tuple[float, str, str | None, str]:
+    return event["duration"], category, test, f"{site_of(event)} ({event['cause']})"
 
 
 def _outside(outside: Iterable[Document]) -> list[str]:

@@ -13,6 +13,7 @@ from ..model import Event
 from ..report.notices import Notices
 from ..settings import Settings
 from ..watch import Watch
+from .slowest import Slowest
 from .terms import Terms
 
 Ear = Callable[[Event, float], object]
@@ -48,6 +49,8 @@ class Post(stand_in.StandIn):
         self.ears: list[Ear] = []
         self.on_change: list[Callable[[Watch], object]] = []
         """Are told of each watch that comes into place."""
+        self.slowest: Slowest | None = None
+        """Is told of the steps that are no overruns, from the next watch of ours on."""
         self.failure = ""
         """Why no watch is in place though one is wanted."""
         self._wanted: dict[Hashable, tuple[Terms, tuple[str, ...]]] = {}
@@ -94,6 +97,7 @@ class Post(stand_in.StandIn):
         self.failure = ""
         watch = Watch(settings)
         watch._notices = _Silent()
+        watch._loops.outlets = watch._loops.outlets._replace(slowest=self.slowest)
         self._follow(watch)
         self.ours = True
         try:
