@@ -233,3 +233,47 @@ def test_clean():
     done.result.assert_outcomes(passed=2)
     assert done.verdicts() == {"test_mute": "unmeasured", "test_clean": "clean"}
     assert "Mute are not seen" in done.entry("test_mute")["reason"]
+
+
+def test_what_is_told_after_its_test_was_over_is_charged_to_it_all_the_same(pytester: pytest.Pytester) -> None:
+    """Its verdict changes, and the run fails, though each test has passed."""
+    done = run(
+        pytester,
+        "--loopwatch",
+        tests=SERVER
+        + """
+from concurrent.futures import ThreadPoolExecutor
+
+pool = ThreadPoolExecutor(1)
+
+def test_leaves_jobs_behind(server):
+    async def submit():
+        for _ in range(2):
+            asyncio.get_running_loop().run_in_executor(pool, time.sleep, 0.3)
+    server(submit()).result()
+
+def test_clean(server):
+    server(asyncio.sleep(0.7)).result()
+""",
+    )
+    done.result.assert_outcomes(passed=2)
+    assert done.verdicts() == {"test_leaves_jobs_behind": "blocked", "test_clean": "clean"}, done.text
+    assert done.entry("test_leaves_jobs_behind")["reason"] == "told after the test was over"
+    assert done.result.ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_a_rule_is_called_unused_only_where_all_that_carry_it_ran(pytester: pytest.Pytester) -> None:
+    """Not where some were left out, by a keyword or by name."""
+    tests = """
+pytestmark = [pytest.mark.no_blocking, pytest.mark.allow_blocking(site="app.checkout", reason="known")]
+
+def test_uses_it():
+    asyncio.run(app.checkout())
+
+def test_does_not():
+    asyncio.run(app.fine())
+"""
+    for chosen in (["-k", "does_not"], ["test_it.py::test_does_not"]):
+        done = run(pytester, *chosen, tests=tests)
+        done.result.assert_outcomes(passed=1, deselected=1 if "-k" in chosen else 0)
+        assert done.document["unused_rules"] == []
