@@ -143,7 +143,9 @@ class Plugin:
         self._ran.update({placed.key for placed in rules})
         used = [rule for _, rule in judgement.allowed]
         self._used.update(placed.key for placed in rules if any(placed.rule is rule for rule in used))
-        for event in (*judgement.blocked, *(each for each, _ in (*judgement.allowed, *judgement.excused))):
+        # What is excused so far may not be when it has ended.
+        over = [event for event, _ in judgement.excused if not getattr(event, "in_progress", False)]
+        for event in (*judgement.blocked, *(each for each, _ in judgement.allowed), *over):
             self._known.add((item.nodeid, getattr(event, "id", "")))
         if judgement.blocked:
             shown = [json.dumps(event.to_dict()) for event in judgement.blocked[:_SHOWN]]

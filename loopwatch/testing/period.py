@@ -129,7 +129,7 @@ def settle(watch: Watch, border: float) -> bool:
     What goes on in another thread is given the time to end, or to become a stall.
     """
     pause = threading.Event()
-    deadline = border + watch.settings.threshold + _SLACK
+    deadline = border + 2 * watch.settings.threshold + _SLACK  # at most; it is told when there is nothing to wait for
     while watch._loops.restless(border) and clocks.monotonic() < deadline:
         pause.wait(0.001)
     sampler = watch._sampler
