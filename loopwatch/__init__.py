@@ -1,4 +1,7 @@
-"""loopwatch tells why an async service is slow: what held the loop, what waited for a pool, and who is to blame."""
+"""loopwatch tells why an async service is slow: what held the loop, what waited for a pool, and who is to blame.
+
+PYTEST_DONT_REWRITE: there are no assertions, and pytest would warn where this is imported before it begins.
+"""
 
 from ._version import __version__
 from .errors import (

@@ -17,7 +17,7 @@ from loopwatch.testing import RecordingReporter
 from loopwatch.testing.post import Post
 from loopwatch.testing.slowest import Slowest
 from loopwatch.testing.terms import Terms
-from tests.bench import Watching
+from tests.bench import Watching, new_loop
 
 
 def test_a_step_that_is_cut_is_two(watching: Watching) -> None:
@@ -30,11 +30,8 @@ def test_a_step_that_is_cut_is_two(watching: Watching) -> None:
         hook.cut()
         clock.advance(0.02)
 
-    loop = watching.new_loop() if hasattr(watching, "new_loop") else asyncio.new_event_loop()
-    try:
+    with new_loop(clock) as loop:
         loop.run_until_complete(main())
-    finally:
-        loop.close()
     held = [each.ended - each.started for each in hook.outlets.held]
     assert held == [pytest.approx(0.07)]
 
