@@ -12,7 +12,7 @@ APP = """
 import asyncio, time
 
 async def checkout():
-    time.sleep(0.12)
+    time.sleep(0.2)
 
 async def fine():
     await asyncio.sleep(0.01)

@@ -37,7 +37,7 @@ def test_it_raises_with_the_events_where_a_loop_is_held() -> None:
     """As an AssertionError that shows the line."""
     said = r"1 finding where nothing may block(?s:.)*time\.sleep\(seconds\)"
     with pytest.raises(AssertionError, match=said) as caught, assert_no_blocking():
-        asyncio.run(hold_for(0.12))
+        asyncio.run(hold_for(0.2))
     assert isinstance(caught.value, loopwatch.Blocked)
     (stall,) = caught.value.events
     assert isinstance(stall, loopwatch.Stall) and stall.culprit is not None
@@ -48,18 +48,18 @@ def test_what_was_before_and_comes_after_in_the_same_step_is_not_held_against_it
     """The step is cut at both ends."""
 
     async def main() -> None:
-        time.sleep(0.12)
+        time.sleep(0.2)
         with assert_no_blocking():
             await asyncio.sleep(0)
-        time.sleep(0.12)
+        time.sleep(0.2)
 
     async def in_one_step() -> None:
-        time.sleep(0.12)
+        time.sleep(0.2)
         with assert_no_blocking():
             pass
-        time.sleep(0.12)
+        time.sleep(0.2)
         with pytest.raises(loopwatch.Blocked), assert_no_blocking():
-            time.sleep(0.12)
+            time.sleep(0.2)
 
     asyncio.run(main())
     asyncio.run(in_one_step())
@@ -76,7 +76,7 @@ def test_it_decorates_functions_of_both_kinds() -> None:
 
     @assert_no_blocking()
     def plain() -> int:
-        asyncio.run(hold_for(0.12))
+        asyncio.run(hold_for(0.2))
         return 1
 
     async def both() -> list[str]:
@@ -103,7 +103,7 @@ def test_a_generator_function_is_refused() -> None:
 def test_the_codes_own_exception_goes_first() -> None:
     """It is never replaced."""
     with pytest.raises(KeyError), assert_no_blocking():
-        asyncio.run(hold_for(0.12))
+        asyncio.run(hold_for(0.2))
         raise KeyError
 
 
@@ -116,9 +116,9 @@ def test_it_never_passes_by_default() -> None:
 def test_its_terms_are_its_own() -> None:
     """Nested ones keep to theirs, sites may be allowed, and a wrong value is refused."""
     with assert_no_blocking(threshold=1), pytest.raises(loopwatch.Blocked), assert_no_blocking(threshold=0.05):
-        asyncio.run(hold_for(0.12))
+        asyncio.run(hold_for(0.2))
     with assert_no_blocking(allow=["*.hold_for"]):
-        asyncio.run(hold_for(0.12))
+        asyncio.run(hold_for(0.2))
     with pytest.raises(loopwatch.SettingsError, match="threshold"):
         assert_no_blocking(threshold=0)
 
@@ -139,7 +139,7 @@ def test_a_job_that_waits_for_a_worker_counts() -> None:
 def test_it_listens_to_a_watch_that_is_there(watch: loopwatch.Watch) -> None:
     """And leaves it alone; what that does not tell it does not vouch for."""
     with pytest.raises(loopwatch.Blocked), assert_no_blocking():
-        asyncio.run(hold_for(0.12))
+        asyncio.run(hold_for(0.2))
     said = r"the threshold 0\.05, not 0\.01"
     with pytest.raises(loopwatch.NothingMeasured, match=said), assert_no_blocking(threshold=0.01):
         asyncio.run(asyncio.sleep(0))

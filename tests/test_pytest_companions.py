@@ -37,7 +37,7 @@ async def service():
         while not stop.is_set():
             await asyncio.sleep(0.005)
     server = asyncio.create_task(serve())
-    time.sleep(0.12)  # of the fixture, not of the test that comes first
+    time.sleep(0.2)  # of the fixture, not of the test that comes first
     yield
     stop.set()
     await server
@@ -48,7 +48,7 @@ async def test_module_clean_first(service):
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_module_blocks(service):
-    asyncio.get_running_loop().call_later(0.02, time.sleep, 0.12)
+    asyncio.get_running_loop().call_later(0.02, time.sleep, 0.2)
     await asyncio.sleep(0.05)
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -101,7 +101,7 @@ def anyio_backend(request):
 
 @pytest.fixture
 async def slow(anyio_backend):
-    time.sleep(0.12)
+    time.sleep(0.2)
 
 @pytest.mark.anyio
 async def test_blocks():
@@ -131,10 +131,10 @@ import unittest
 @pytest.mark.no_blocking
 class TestCase(unittest.IsolatedAsyncioTestCase):
     async def asyncSetUp(self):
-        time.sleep(0.12)
+        time.sleep(0.2)
 
     async def asyncTearDown(self):
-        time.sleep(0.12)
+        time.sleep(0.2)
 
     async def test_clean(self):
         await app.fine()
@@ -167,7 +167,7 @@ pytestmark = [
 ]
 
 async def known():
-    time.sleep(0.12)
+    time.sleep(0.2)
 
 @pytest.fixture
 def slow():

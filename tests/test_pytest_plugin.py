@@ -45,9 +45,9 @@ def test_without_a_loop():
     done.result.stdout.re_match_lines(
         [
             "The test blocked: 1 x held an event loop.",
-            r"Event loop 'main' was held 1\d\d ms by app.checkout:4 \(cause: wait, time.sleep\).*",
+            r"Event loop 'main' was held [2-9]\d\d ms by app.checkout:4 \(cause: wait, time.sleep\).*",
             r'  > File ".*app.py", line 4, in checkout',
-            r"        time.sleep\(0.12\)",
+            r"        time.sleep\(0\.2\)",
             "  Remedy: Use `await asyncio.sleep.*",
             "-+ Captured loopwatch call -+",
             r"\{.*",
@@ -114,18 +114,18 @@ def test_what_is_not_the_tests_own_doing_does_not_fail_it(pytester: pytest.Pytes
     done = run(
         pytester,
         "--loopwatch",
-        slow_module="import time\ntime.sleep(0.12)\n",
+        slow_module="import time\ntime.sleep(0.2)\n",
         tests="""
 async def at_import():
-    time.sleep(0.12)
+    time.sleep(0.2)
 
 asyncio.run(at_import())
 
 async def in_fixture():
-    time.sleep(0.12)
+    time.sleep(0.2)
 
 async def after():
-    time.sleep(0.12)
+    time.sleep(0.2)
 
 @pytest.fixture
 def slow():
@@ -216,7 +216,7 @@ def test_blocks(no_blocking):
     )
     done.result.assert_outcomes(passed=1, warnings=1 if mode == "warn" else 0)
     assert done.verdicts() == ({"test_blocks": "blocked"} if mode == "warn" else {})
-    assert ("held 12" in done.text and "BlockingWarning" in done.text) == (mode == "warn")
+    assert ("ms by app.checkout:4" in done.text and "BlockingWarning" in done.text) == (mode == "warn")
     assert (done.document["settings"]["mode"], done.document["settings"]["threshold"]) == (mode, 0.1)
 
 

@@ -54,7 +54,7 @@ def test_blocks_from_its_last_moment(server):
     begun = threading.Event()
     async def last():
         begun.set()
-        time.sleep(0.12)
+        time.sleep(0.2)
     server(last())
     begun.wait()
 
