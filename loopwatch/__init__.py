@@ -1,10 +1,15 @@
-"""loopwatch tells why an async service is slow: what held the loop, what waited for a pool, and who is to blame."""
+"""loopwatch tells why an async service is slow: what held the loop, what waited for a pool, and who is to blame.
+
+PYTEST_DONT_REWRITE: there are no assertions, and pytest would warn where this is imported before it begins.
+"""
 
 from ._version import __version__
 from .errors import (
     AlreadyInstalled,
+    Blocked,
     LoopwatchError,
     MissingExtra,
+    NothingMeasured,
     NotInstalled,
     SelfCheckFailed,
     SettingsError,
@@ -17,12 +22,14 @@ from .watch import Watch, current, install, uninstall
 __all__ = [
     "AlreadyInstalled",
     "Backlog",
+    "Blocked",
     "Frame",
     "JsonLinesReporter",
     "LogReporter",
     "LoopwatchError",
     "MissingExtra",
     "NotInstalled",
+    "NothingMeasured",
     "Offload",
     "SelfCheckFailed",
     "SettingsError",

@@ -9,6 +9,7 @@ from ._version import __version__
 from .explain.culprit import OwnCode
 from .explain.offload import essential, site_of, waited, worth_telling
 from .explain.verdicts import Verdicts
+from .facts import OffloadTally
 from .model import Coverage, Offload, Snapshot, Stall
 from .observe.callers import Callers
 from .observe.hooks import Hooks
@@ -100,6 +101,10 @@ class Accounts:
                     tell(offload)
 
     # --- telling ---
+
+    def tallies(self) -> list[OffloadTally]:
+        """The jobs so far, by where they come from."""
+        return self._recorder.tallies()
 
     def snapshot(self, sampler: Sampler, coverage: tuple[Coverage, ...], dropped: int, offloads: bool) -> Snapshot:
         """The numbers so far; without ``offloads`` only those that are charged: judging may take longer than the rest.

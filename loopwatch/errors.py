@@ -5,7 +5,9 @@
     ├── AlreadyInstalled     (also a RuntimeError) a second install() with other settings
     ├── NotInstalled         (also a RuntimeError) the call needs a watch that is still installed
     ├── SelfCheckFailed      (also a RuntimeError) a hook was put in place and did not take
-    └── MissingExtra         (also an ImportError) an exporter's library is not installed
+    ├── MissingExtra         (also an ImportError) an exporter's library is not installed
+    ├── Blocked              (also an AssertionError) what assert_no_blocking() watched was blocked
+    └── NothingMeasured      (also an AssertionError) assert_no_blocking() has seen no loop at work
 
 Every message says what was wrong, the value, and what to do. None of them is ever raised into the
 application after ``install()`` has returned; only calls made to loopwatch itself raise.
@@ -15,9 +17,11 @@ from __future__ import annotations
 
 __all__ = [
     "AlreadyInstalled",
+    "Blocked",
     "LoopwatchError",
     "MissingExtra",
     "NotInstalled",
+    "NothingMeasured",
     "SelfCheckFailed",
     "SettingsError",
 ]
@@ -126,4 +130,31 @@ class MissingExtra(LoopwatchError, ImportError):
         return (
             f"For {self.feature} loopwatch needs {self.library}, which is not installed. "
             f"Install it with: pip install 'loopwatch[{self.extra}]'"
+        )
+
+
+class Blocked(LoopwatchError, AssertionError):
+    """Raised by ``assert_no_blocking()``: ``events`` are the findings, ``shown`` tells them in words."""
+
+    def __init__(self, events: tuple[object, ...], shown: str) -> None:
+        super().__init__(events, shown)
+        self.events = events
+        self.shown = shown
+
+    def __str__(self) -> str:
+        count = len(self.events)
+        return f"{count} {'finding' if count == 1 else 'findings'} where nothing may block.\n{self.shown}"
+
+
+class NothingMeasured(LoopwatchError, AssertionError):
+    """Raised by ``assert_no_blocking()`` where it cannot know: nothing that ran was seen, or not all of it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"nothing can be said of blocking here: {self.reason}. "
+            "Put assert_no_blocking() around code that a loop runs."
         )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from . import _compat
+from . import _compat, stand_in
 from ._version import __version__
 from .accounts import Accounts
 from .errors import AlreadyInstalled, NotInstalled, SelfCheckFailed
@@ -94,6 +94,7 @@ def install(
                 return _current
             raise AlreadyInstalled(_current.settings.describe(), settings.describe())
         watch = Watch(settings)
+        stand_in.who().make_way(watch)
         watch._install()
         _current = watch
         _hook_fork()
@@ -125,6 +126,7 @@ def _after_fork() -> None:
     _compat.collect_again()
     if _current is not None:
         _current._after_fork()
+    stand_in.who().after_fork()
 
 
 class Watch:
@@ -143,6 +145,8 @@ class Watch:
         self._judged_at = 0.0
         self._installed = False
         self._installs = 1
+        self.listeners: list[Callable[[Event, float], object]] = []
+        """Are told of each stall and backlog at once, with the reading of the monotonic clock at which it began."""
         self._exporters = Exporters(settings, lambda: self._numbers(offloads=False), IMPLEMENTATION)
         self._tracing = Tracing(self._faults)
         outlets = Outlets(self._alarm, self._held, self._faults, lambda state: None, tracing=self._tracing)
@@ -184,6 +188,7 @@ class Watch:
             self._sampler.stop()
             self._traces.stop(0.0)
             self._delivery.stop(0.0)
+            stand_in.who().returns(self)
             raise
         atexit.register(self.uninstall)
         self._alarm.wake()
@@ -231,6 +236,7 @@ class Watch:
         self._exporters.finish()
         self._traces.stop(max(0.0, deadline - _compat.clocks.monotonic()) / 2)
         self._delivery.stop_on_any_thread(max(0.0, deadline - _compat.clocks.monotonic()))
+        stand_in.who().returns(self)
 
     def __enter__(self) -> Watch:
         if not self._installed:  # the block would run unwatched, and nobody would know
@@ -265,10 +271,15 @@ class Watch:
         if not stall.in_progress:
             self._accounts.stall(stall)
             self._traces.stall(stall, overrun)
-        self._delivery.put(stall)
+        self._tell(stall, overrun.started)
 
     def _on_backlog(self, congestion: Congestion) -> None:
-        self._delivery.put(explain_backlog(congestion, self._own))
+        self._tell(explain_backlog(congestion, self._own), congestion.started)
+
+    def _tell(self, event: Event, began: float) -> None:
+        for listener in self.listeners:
+            listener(event, began)
+        self._delivery.put(event)
 
     def _drain(self, judge: bool = False) -> None:
         with self._drain_lock:

@@ -44,7 +44,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sdist")
     copy = folder / "copy"
     copy.mkdir()
-    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "_loopwatch_pytest.py"):
         shutil.copy(ROOT / name, copy)
     left_out = shutil.ignore_patterns("__pycache__", "*.so", "*.pyd")
     shutil.copytree(ROOT / "loopwatch", copy / "loopwatch", ignore=left_out)
@@ -102,7 +102,7 @@ def test_with_a_compiler_the_accelerator_is_built_and_used(sdist: Path, tmp_path
     assert done.returncode == 0, done.stderr
     names, used = installed(tmp_path)
     assert len(compiled(names)) == 1
-    assert {"_steps_c.pyi", "py.typed"} <= names
+    assert {"_steps_c.pyi", "py.typed", "_loopwatch_pytest.py", "entry_points.txt"} <= names
     assert [name for name in names if name.endswith((".c", ".h"))] == []
     assert used == "c"
 

@@ -12,8 +12,10 @@ import pytest
 from loopwatch import errors
 from loopwatch.errors import (
     AlreadyInstalled,
+    Blocked,
     LoopwatchError,
     MissingExtra,
+    NothingMeasured,
     NotInstalled,
     SelfCheckFailed,
     SettingsError,
@@ -27,6 +29,8 @@ EXAMPLES = [
     NotInstalled("serve_metrics()"),
     SelfCheckFailed("asyncio.Handle._run", "no step was counted"),
     MissingExtra("Prometheus metrics", "prometheus_client", "prometheus"),
+    Blocked((), "Event loop 'main' was held."),
+    NothingMeasured("no event loop ran a step"),
 ]
 EACH_ERROR = pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
 

@@ -20,6 +20,8 @@ from .polls import Tap, replaced, selector_of, turns_plainly
 from .running_loops import Found, handles_under_way, is_in, native_id, running_loops, thread_name
 from .steps import QUICK, Stopwatch
 
+_CLEARLY = 1.5
+"""At so many thresholds a stall is one also without what its thread has waited for a busy host."""
 _CROWD = 64
 """So many loops, and the sampler is woken to look for those that are closed."""
 
@@ -107,6 +109,26 @@ class AsyncioHook:
         for state in list(self.states.values()):
             if state.ident == here and state.pending:
                 state.counted(())
+
+    def cut(self) -> None:
+        """Of a step that is under way in this thread: count what it was so far, and the rest as another step."""
+        here = threading.get_ident()
+        for state in list(self.states.values()):
+            if state.ident == here and state.running():
+                state.cut(self.outlets.clock())
+
+    def forget_unseen(self) -> None:
+        """From here on ``blind`` tells of the loops that run from here on."""
+        self.kinds.begin_anew(found.loop for found in running_loops(step_codes()))
+
+    def restless(self, since: float) -> bool:
+        """Whether a turn that began before ``since`` goes on in another thread, and is no stall beyond doubt yet."""
+        here, now, most = threading.get_ident(), self.outlets.clock(), _CLEARLY * self.threshold
+        return any(
+            state.pending or 0.0 < now - since <= state.age(now) < most
+            for state in list(self.states.values())
+            if state.ident != here and state.running()
+        )
 
     @property
     def covered_up(self) -> bool:

@@ -111,6 +111,9 @@ class EntryState(LoopState):
         else:
             _MARK.__set__(self, NEVER)
 
+    def _cut_turn(self, now: float) -> None:
+        """A turn is the sum of its steps."""
+
     # --- its life ---
 
     def make_select(self, inner: Callable[[Any], Any]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio.base_events import BaseEventLoop
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from weakref import WeakSet
 
@@ -114,6 +114,14 @@ class LoopKinds:
             self.blind.pop(ASYNCIO, None)
         else:
             self.blind[ASYNCIO] = TORN_OUT
+
+    def begin_anew(self, running: Iterable[Any]) -> None:
+        """Forget what was not seen so far, but for the loops that run now."""
+        self.blind.clear()
+        self._unsaid.clear()
+        for loop in running:
+            if not hasattr(loop, "_loopwatch"):
+                self.meet(loop)
 
     def news(self, at_once: bool = False) -> bool:
         """Whether it is time to say that more is not seen."""

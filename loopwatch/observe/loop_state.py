@@ -15,7 +15,7 @@ from .handles import contributor, describe, key_of
 from .loop_clock import LoopClock, Reading
 from .polls import Tap, due, replaced, turns_plainly
 from .spans import Tracing
-from .steps import NEVER, NOTABLE, make_select
+from .steps import NEVER, NOTABLE, QUICK, make_select
 from .victims import Victims
 
 _NOTED = 64
@@ -65,6 +65,8 @@ class Outlets(NamedTuple):
     """Called where a loop turns out not to be watched as it must be; true if the step that just ended was timed."""
     clock: Callable[[], float] = clocks.monotonic
     tracing: Tracing = Tracing()
+    slowest: Any = None
+    """Is told of steps that are not quick and no overruns, where they take longer than its ``least``."""
 
 
 class Looked(NamedTuple):
@@ -130,6 +132,29 @@ class LoopState(LoopClock):
         """The function to put around the ``select`` of the loop's selector."""
         return make_select(self, inner, self.outlets.alarm, self.outlets.clock)
 
+    def cut(self, now: float) -> None:
+        """Within a step: what it was until now has ended, and the rest is a step of its own (on the loop's thread)."""
+        handle = self.handle
+        if handle is None or self.mark == NEVER:
+            return
+        if now - self.mark <= QUICK:
+            self.quick += 1
+        else:
+            self.slow_step(handle, now)
+        self._cut_turn(now)
+        self.mark = now
+        self.handle = handle
+        if self.pending:
+            self.counted(())
+
+    def _cut_turn(self, now: float) -> None:
+        if now - self.turn <= QUICK:
+            self.quick_turns += 1
+        else:
+            self.slow_turn(now)
+        self.turn = now
+        self.quick_before = self.quick
+
     # --- judging overruns, on the loop's thread ---
 
     def slow_step(self, handle: Any, now: float) -> None:
@@ -158,6 +183,9 @@ class LoopState(LoopClock):
         return loop is not None and (replaced(self.tap, loop) or not turns_plainly(loop))
 
     def _note(self, handle: Any, spent: float) -> None:
+        slowest = self.outlets.slowest
+        if slowest is not None and spent > slowest.least:
+            slowest.add(self.mark, spent, describe(handle))
         key = key_of(handle)
         entry = self.noted.get(key)
         if entry is None:

@@ -9,11 +9,12 @@ from itertools import islice
 from typing import Any
 
 from .. import _compat
-from ..facts import Congestion, Glance, RawFrame, SpanFacts, WaitTally, WorkerLook
+from ..facts import Congestion, Glance, RawFrame, WaitTally, WorkerLook
 from .deadlocks import waits_for_itself
+from .episodes import Episode
 from .executors import ExecutorHook, thread_names
 from .host import new_id
-from .jobs import NOBODY, Job, Lane, Pool, first
+from .jobs import NOBODY, Job, Pool, first
 from .spans import Tracing
 from .stacks import copy_stack
 from .taken import full_since, with_callbacks
@@ -26,7 +27,6 @@ _FORGET_AFTER = 10.0
 _ENDS_AFTER = 5
 _FRONT = 256
 _HOLDERS = 16
-_LANES = 512
 _NAMES = 64
 _DEEPER = 1.5
 _LOOK_LASTS = 0.005
@@ -35,73 +35,6 @@ _JUMPS = frozenset(
 )
 """Instructions at which threads hand on the interpreter, and which call nothing that could wait for anything else."""
 _WAITING_MODULES = ("threading", "queue", "concurrent.futures._base")
-
-
-class _Episode:
-    """One backlog while it lasts; before any job has waited too long, what may become one."""
-
-    def __init__(self, began: float) -> None:
-        self.id = ""
-        self.began = began
-        self.last = began
-        self.depth = 0
-        self.waited = 0.0
-        self.span: SpanFacts | None = None
-        self.tallies: dict[Lane | None, list[float]] = {}
-        self.holders: tuple[WorkerLook, ...] = ()
-        self.looked_at = 0
-        """How deep the queue was when the holders were looked at."""
-        self.taken = 0
-        self.told = 0.0
-        self.held_directly = 0.0
-        """Worker seconds that were taken without a job."""
-        self._shares: tuple[tuple[Lane | None, float], ...] | None = None
-        self.for_loop = False
-        self.nested = 0
-        self.progressing = True
-        self.still = False
-        """Whether it was seen to stand still with a job of its own in its queue: told also where no loop waits."""
-        self.stuck = False
-        """Whether that was proven to be a deadlock."""
-
-    def tally(self, lane: Lane) -> list[float]:
-        """[jobs that waited, seconds they waited, worker seconds held] of one lane."""
-        entry = self.tallies.get(lane)
-        if entry is None:
-            key = lane if len(self.tallies) < _LANES else None
-            entry = self.tallies.setdefault(key, [0, 0.0, 0.0])
-        return entry
-
-    def hold(self, running: list[Job], taken: int, seconds: float) -> None:
-        """All workers were taken for some more seconds."""
-        for job in running:
-            self.tally(job.lane)[2] += seconds
-        self.held_directly += taken * seconds
-        self._shares = None
-
-    def shares(self) -> tuple[tuple[Lane | None, float], ...]:
-        """Who held the workers so far; the shares add up to 1. Jobs whose wait ends between two looks have the same."""
-        if self._shares is None:
-            held = {lane: entry[2] for lane, entry in self.tallies.items() if entry[2] > 0}
-            if self.held_directly:
-                held[None] = held.get(None, 0.0) + self.held_directly
-            total = sum(held.values())
-            self._shares = tuple((lane, seconds / total) for lane, seconds in held.items())
-        return self._shares
-
-    def count(self, job: Job, waited: float) -> None:
-        """A job has waited too long."""
-        entry = self.tally(job.lane)
-        entry[0] += 1
-        entry[1] += waited
-        self.waits(job, waited)
-
-    def waits(self, job: Job, waited: float) -> None:
-        """A job has waited so long, so far or in all."""
-        if job.span is not None and waited >= self.waited:
-            self.span = job.span
-        self.waited = max(self.waited, waited)
-        self.for_loop = self.for_loop or job.for_loop
 
 
 class PoolWatch:
@@ -119,8 +52,8 @@ class PoolWatch:
         self.executor_wait = executor_wait
         self.saturated: dict[str, float] = {}
         self._on_backlog = on_backlog
-        self.episodes: dict[Pool, _Episode] = {}
-        self._queues: dict[Pool, _Episode] = {}
+        self.episodes: dict[Pool, Episode] = {}
+        self._queues: dict[Pool, Episode] = {}
         """Full pools in which no job has waited too long yet."""
         self._looked = clocks.monotonic()
         self._lock = threading.RLock()
@@ -206,7 +139,7 @@ class PoolWatch:
         if episode is None:
             episode = self._queues.get(pool)
             if episode is None or now - episode.began > 2 * self.executor_wait + passed:
-                episode = self._queues[pool] = _Episode(max(oldest.submitted, now - passed))
+                episode = self._queues[pool] = Episode(max(oldest.submitted, now - passed))
         episode.depth = max(episode.depth, len(pool.waiting))
         episode.taken = max(episode.taken, pool.taken())
         episode.hold(running, pool.taken(), passed)
@@ -224,7 +157,7 @@ class PoolWatch:
         key = name if name in saturated or len(saturated) < _NAMES else NOBODY
         saturated[key] = saturated.get(key, 0.0) + seconds
 
-    def _congested(self, pool: Pool, episode: _Episode, running: list[Job], now: float) -> None:
+    def _congested(self, pool: Pool, episode: Episode, running: list[Job], now: float) -> None:
         episode.last = now
         front = _front(pool)
         for job in front:
@@ -241,7 +174,7 @@ class PoolWatch:
             self._tell(pool, episode, None, now)
 
     def _look_for_deadlock(
-        self, pool: Pool, episode: _Episode, front: list[Job], running: list[Job], now: float
+        self, pool: Pool, episode: Episode, front: list[Job], running: list[Job], now: float
     ) -> None:
         """A pool that stands still, with jobs in its queue that its own workers have submitted, is looked into."""
         workers = {job.worker.ident for job in running if job.worker}
@@ -286,17 +219,28 @@ class PoolWatch:
             return job.started is None or job.after >= job.submitted
         return job.after >= job.submitted and 0 < pool.limit() <= job.busy
 
-    def _open(self, pool: Pool, began: float) -> _Episode:
-        episode = self._queues.pop(pool) if pool in self._queues else _Episode(began)
+    def _open(self, pool: Pool, began: float) -> Episode:
+        episode = self._queues.pop(pool) if pool in self._queues else Episode(began)
         self.episodes[pool] = episode
         episode.id = new_id()
         episode.began = began
         episode.depth = max(episode.depth, 1)
         return episode
 
+    def settle(self, now: float) -> None:
+        """Tell every episode as it stands, from any thread: as over where no job waits any more."""
+        with self._lock:
+            for pool in list(self.hook.pools):
+                self._count_begun(list(pool.running))
+            for pool, episode in list(self.episodes.items()):
+                if pool.waiting:
+                    self._tell(pool, episode, None, now)
+                else:
+                    self._end(pool, episode, episode.last)
+
     # --- telling ---
 
-    def _end(self, pool: Pool, episode: _Episode, ended: float) -> None:
+    def _end(self, pool: Pool, episode: Episode, ended: float) -> None:
         del self.episodes[pool]
         self._tell(pool, episode, ended, ended)
 
@@ -307,7 +251,7 @@ class PoolWatch:
                 self._count_begun(list(pool.running))
                 self._end(pool, episode, clocks.monotonic() if pool.waiting else episode.last)
 
-    def _tell(self, pool: Pool, episode: _Episode, ended: float | None, now: float) -> None:
+    def _tell(self, pool: Pool, episode: Episode, ended: float | None, now: float) -> None:
         if not (episode.for_loop or episode.still):
             return
         tallies = {lane: list(entry) for lane, entry in episode.tallies.items()}

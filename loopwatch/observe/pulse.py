@@ -143,6 +143,9 @@ class PulseState(LoopState):
     def end_turn(self, now: float) -> None:
         self.mark = NEVER
 
+    def cut(self, now: float) -> None:
+        """Of its steps nothing is known."""
+
     def at_rest(self, since: float) -> bool:
         return self.mark == NEVER and self._certain
 

@@ -81,6 +81,8 @@ class Sampler:
         """The age of the oldest turn that was under way at the last look."""
         self._ticks = 0
         self._spent = 0.0
+        self.tell_from = _TELL_FROM * threshold
+        """The age in seconds from which a stall is told of while it lasts."""
 
     # --- the thread ---
 
@@ -327,7 +329,7 @@ class Sampler:
     # --- telling ---
 
     def _tell_in_progress(self, state: LoopState, seen: Observation, mark: float, now: float, late: float) -> None:
-        first = _TELL_FROM * self.threshold
+        first = self.tell_from
         held = now - mark if now - mark >= self.threshold else 0.0
         many = held_by_many(state, seen.turn, now, held)
         for kind, age in (("step", held), ("turn", many)):
@@ -346,7 +348,7 @@ class Sampler:
             if over or facts is None:
                 continue
             while tale.due <= age:
-                tale.due *= 2
+                tale.due = max(2 * tale.due, _TELL_FROM * self.threshold)
             active = state.active(now) - age
             turn = now - seen.turn
             overrun = Held(state, kind, now - age, now, facts, waiting_of(state), 1, turn, (), None, active, state.base)

@@ -141,6 +141,15 @@ class UvloopState(LoopState):
         if self.exact is not None:
             self.exact.let_go()
 
+    def cut(self, now: float) -> None:
+        with self._gate:
+            count = self._read() if self.ran < 0 else None
+            if count is not None:
+                self._advance(count._replace(polling=False))
+                if self.mark != NEVER:
+                    self._end_stretch(count.at, self.within)
+                self._begin_stretch(count.at, 0.0)
+
     # --- looking ---
 
     def refresh(self) -> None:

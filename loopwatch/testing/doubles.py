@@ -1,10 +1,10 @@
-"""Parts for tests of and with loopwatch."""
+"""What stands in for the real thing in tests: a reporter that records, a clock that is told the time."""
 
 from __future__ import annotations
 
 import threading
 
-from .model import Backlog, Event, Offload, Stall
+from ..model import Backlog, Event, Offload, Stall
 
 
 class RecordingReporter:
