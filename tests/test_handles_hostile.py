@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 import types
 from typing import Any
 
@@ -93,11 +94,9 @@ def test_partials_within_partials_end_somewhere() -> None:
 def test_c_tasks_are_known_where_others_have_put_theirs_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
     """Some tools replace ``asyncio.Task`` by the Python one before loopwatch is imported."""
     monkeypatch.setattr(asyncio, "Task", TASKS[1])
-    spec = handles.__spec__
-    assert spec is not None and spec.loader is not None
     again = types.ModuleType(handles.__name__)
     again.__package__ = handles.__package__
-    exec(spec.loader.get_code(handles.__name__), vars(again))  # type: ignore[attr-defined]
+    exec(compile(inspect.getsource(handles), handles.__file__, "exec"), vars(again))
     loop = asyncio.new_event_loop()
     try:
         task = TASKS[0](order(), loop=loop, name="early")
