@@ -13,14 +13,15 @@ import gc
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from types import CodeType, FrameType
+from types import FrameType
 from typing import Any
 
 from .asyncio_loop import AsyncioHook
 from .handles import coroutine_of
-from .libuv import Libuv, Unsuitable, loop_class, open_libuv
+from .libuv import Libuv, Unsuitable, open_libuv
 from .running_loops import native_id, thread_name
 from .stacks import depth_of
+from .uvloop_entry import current, loop_class, make_run_forever
 from .uvloop_state import UvloopState
 
 COUNTED = (
@@ -62,13 +63,16 @@ def _is_within(function: Any, ours: Any) -> bool:
 
 
 class UvloopHook:
-    """All uvloop loops of the process, while installed. Their states are kept with those of ``loops``."""
+    """All uvloop loops of the process, from its making until ``uninstall()``; ``refresh()`` begins.
+
+    Their states are kept with those of ``loops``.
+    """
 
     def __init__(self, loops: AsyncioHook) -> None:
         self._loops = loops
         self._libuv: Libuv | None = None
         self._refused: str | None = None
-        self._installed = False
+        self._installed = True
         self._opening = threading.RLock()
         self._proof: Any = None
         """The loop of our own with which it is proven that the counters tell the truth."""
@@ -76,13 +80,8 @@ class UvloopHook:
 
     # --- in and out ---
 
-    def install(self) -> None:
-        """Be told of each run from here on, and take in the loops that run already."""
-        self._installed = True
-        self.refresh()
-
     def refresh(self) -> None:
-        """Do so as soon as uvloop is imported, which may be at any time. Cheap where there is nothing to do."""
+        """Be told of each run from here on, and take in the loops that run already. Cheap when that is done."""
         kind = loop_class()
         if kind is None or self._patched is not None or not self._installed or not self._open(kind):
             return
@@ -92,8 +91,8 @@ class UvloopHook:
 
     def uninstall(self) -> None:
         self._installed = False
-        _current.pop(id(self), None)
-        if self._patched is not None and not _current:
+        current.pop(id(self), None)
+        if self._patched is not None and not current:
             _RUN.take_out(self._patched)
             _CLOSE.take_out(self._patched)
         self._patched = None
@@ -105,7 +104,7 @@ class UvloopHook:
                 self._prove(kind)
             if self._libuv is not None and self._patched is None and self._installed:
                 self._patched = kind
-                _current[id(self)] = self
+                current[id(self)] = self
                 _RUN.put(kind)
                 _CLOSE.put(kind)
                 self._loops.kinds.seen_in_part(kind, COUNTED)
@@ -204,28 +203,6 @@ class UvloopHook:
             self._loops.outlets.faults.append(error)
 
 
-_current: dict[int, UvloopHook] = {}
-"""The hook that is installed, if one is: our methods serve whichever watch there is."""
-
-
-def _watcher() -> UvloopHook | None:
-    return next(iter(_current.values()), None)
-
-
-def _make_run_forever(previous: Any) -> Any:
-    def run_forever(self: Any) -> Any:
-        watcher = _watcher()
-        if watcher is None:
-            return previous(self)
-        state = watcher.enter(self, sys._getframe())
-        try:
-            return previous(self)
-        finally:
-            watcher.leave(state)
-
-    return run_forever
-
-
 def _make_close(previous: Any) -> Any:
     def close(self: Any) -> Any:
         state = getattr(self, "_loopwatch", None)
@@ -241,10 +218,7 @@ def _make_close(previous: Any) -> Any:
     return close
 
 
-RUN_CODE: CodeType = next(each for each in _make_run_forever.__code__.co_consts if type(each) is CodeType)
-"""The code of ours that a loop runs in: what the loop calls lies within it."""
-
-_RUN = _Method("run_forever", _make_run_forever)
+_RUN = _Method("run_forever", make_run_forever)
 _CLOSE = _Method("close", _make_close)
 
 
