@@ -16,5 +16,6 @@ def is_on(variable: str) -> bool:
 
 must = is_on("CIBUILDWHEEL") or is_on("LOOPWATCH_REQUIRE_C")
 accelerator = Extension("loopwatch.observe._steps_c", ["loopwatch/observe/_steps_c.c"], optional=not must)
+jobs = Extension("loopwatch.observe._jobs_c", ["loopwatch/observe/_jobs_c.c"], optional=not must)
 
-setup(ext_modules=[] if is_on("LOOPWATCH_NO_EXTENSIONS") else [accelerator])
+setup(ext_modules=[] if is_on("LOOPWATCH_NO_EXTENSIONS") else [accelerator, jobs])

@@ -34,7 +34,7 @@ from .record.charges import Charges
 from .record.coverage import coverage
 from .record.delivery import Delivery
 from .record.queued import QueuedTime
-from .record.recorder import OriginCounts, Recorder
+from .record.recorder import BRIEF, OriginCounts, Recorder
 from .record.snapshot import LoopTotals, executor_stats, gc_histograms
 from .report.exposition import Exposition
 from .report.notices import Notices
@@ -143,7 +143,8 @@ class Watch:
         self._installed = False
         self._installs = 1
         self._exposition = Exposition(settings, lambda: self._numbers(offloads=False), IMPLEMENTATION)
-        self._hooks = Hooks(settings.threshold, Outlets(self._alarm, self._held, self._faults, lambda state: None))
+        outlets = Outlets(self._alarm, self._held, self._faults, lambda state: None)
+        self._hooks = Hooks(settings.threshold, min(BRIEF, settings.executor_wait), outlets)
         self._loops, self._executors = self._hooks.loops, self._hooks.executors
         self._pools = PoolWatch(self._executors, settings.executor_wait, self._on_backlog)
         self._sampler = Sampler(
@@ -294,6 +295,8 @@ class Watch:
             if job.task is not None and job.started is not None:
                 self._callers.finished(job, counts)
         for lane in {job.lane for job in jobs}:
+            if (brief := lane.take()) is not None:
+                lane.counts.brief(*brief)
             lane.quick = lane.counts.are_quick()
         self._queued.charge()
 

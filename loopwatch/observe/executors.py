@@ -18,14 +18,16 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from types import CodeType, MethodType
+from types import CodeType
 from typing import Any
 
 from .. import _compat
 from .bounded import Finished
-from .foreign_executors import OPEN, ForeignExecutors, has_own_submit, with_own_submit
+from .callees import callee_key
+from .foreign_executors import ForeignExecutors, has_own_submit, with_own_submit
 from .guard import theirs
-from .jobs import NOBODY, NOWHERE, Job, Pool, RemoteJob, StandIn, here, pool_on
+from .job_fields import make_entry
+from .jobs import NOBODY, NOWHERE, Job, PlainJob, Pool, QuickJob, RemoteJob, StandIn, here, job_of, pool_on
 from .places import Places, caller_of
 
 _FINISHED_AT_MOST = 50_000
@@ -47,6 +49,7 @@ _clock = _compat.clocks.monotonic
 
 def _make_submit(previous: Any, hook: ExecutorHook, threads: bool) -> Any:
     finished, alarm, call = hook.finished, hook.alarm, caller_of(previous)
+    enter = make_entry(QuickJob, finished, hook.until, callee_key)
     plain = call is previous and previous.__module__ == ThreadPoolExecutor.__module__
     alone = plain and not hasattr(previous, "__wrapped__")
 
@@ -62,34 +65,37 @@ def _make_submit(previous: Any, hook: ExecutorHook, threads: bool) -> Any:
                     pool = hook._pool(self, threads, alone)
             except AttributeError:
                 pool = hook._pool(self, threads, alone)
-            loop, outer = _running_loop(), None
-            if loop is not None:
-                lane = pool.lane(_getframe(1), fn, hook.until)
+            if enter is not None and pool.inside and not pool.open:
+                job = given = enter(pool, fn)
             else:
-                outer = here.worker.job
-                lane = pool.place(_getframe(1), fn) if outer is None else pool.lane(_getframe(1), fn, NOWHERE)
-            if pool.inside:
-                # What Job() does, without the call.
-                job = _new(Job)
-                job.pool, job.function, job.lane, job.finished = pool, fn, lane, finished
-                job.abandoned = False
-                job.busy = len(pool.running)
-                job.submitted = _clock()
-            else:
-                job = RemoteJob(pool, fn, lane, finished)
-            if loop is not None:
-                job.for_loop = True
-                task = _current_task(loop)
-                if task is not None:
-                    job.task = _weak(task)
-            elif outer is not None:
-                job.inherit(outer)
-            if pool.inside:
-                pool.waiting[job] = None
-                given = StandIn(job, fn) if pool.open else job
-            else:
-                job.enter()
-                given = fn
+                loop, outer = _running_loop(), None
+                if loop is not None:
+                    lane = pool.lane(_getframe(1), fn, hook.until)
+                else:
+                    outer = here.worker.job
+                    lane = pool.place(_getframe(1), fn) if outer is None else pool.lane(_getframe(1), fn, NOWHERE)
+                if pool.inside:
+                    # What PlainJob() does, without the call.
+                    job = _new(PlainJob)
+                    job.pool, job.function, job.lane, job.finished = pool, fn, lane, finished
+                    job.abandoned = False
+                    job.busy = len(pool.running)
+                    job.submitted = _clock()
+                else:
+                    job = RemoteJob(pool, fn, lane, finished)
+                if loop is not None:
+                    job.for_loop = True
+                    task = _current_task(loop)
+                    if task is not None:
+                        job.task = _weak(task)
+                elif outer is not None:
+                    job.inherit(outer)
+                if pool.inside:
+                    pool.waiting[job] = None
+                    given = StandIn(job, fn) if pool.open else job
+                else:
+                    job.enter()
+                    given = fn
         except BaseException as error:
             if job is not None:
                 job.forget()
@@ -103,10 +109,7 @@ def _make_submit(previous: Any, hook: ExecutorHook, threads: bool) -> Any:
             job.forget()
             raise
         try:
-            # What add_done_callback() does, without its lock, which would cost more than all the rest.
-            future._done_callbacks.append(job.finish)
-            if future._state not in OPEN:  # it may have been too late, or just in time
-                job.finish(future)
+            job.attach(future)
             if alarm.asleep:
                 alarm.wake()
         except BaseException as error:
@@ -121,9 +124,8 @@ def _make_submit(previous: Any, hook: ExecutorHook, threads: bool) -> Any:
 
 def _note_abandoned(future: Any) -> None:
     for callback in list(future._done_callbacks):
-        job: Any = callback.__self__ if type(callback) is MethodType else None
-        # Not isinstance(), which asks objects of the application what they are.
-        if issubclass(type(job), Job) and job.ended is None:
+        job = job_of(callback)
+        if job is not None and job.ended is None:
             job.abandoned = True
 
 
@@ -194,10 +196,18 @@ class Pools:
 class ExecutorHook:
     """All executors of the process, while installed. One at a time."""
 
-    def __init__(self, alarm: Any, faults: deque[BaseException], step_codes: Callable[[], tuple[CodeType, ...]]):
+    def __init__(
+        self,
+        alarm: Any,
+        faults: deque[BaseException],
+        step_codes: Callable[[], tuple[CodeType, ...]],
+        brief: float = 0.0,
+    ) -> None:
         self.alarm = alarm
         self.faults = faults
         self.step_codes = step_codes
+        self.brief = brief
+        """Jobs of thread pools that take less than so many seconds may be told of in sums, see ``Lane.take``."""
         self.installed = False
         self.finished = Finished(_FINISHED_AT_MOST)
         self.pools = Pools()
@@ -306,7 +316,7 @@ class ExecutorHook:
             lambda: float(getattr(weak(), "_max_workers", 0) or 0),
             lambda: _living(getattr(weak(), workers, None)),
         )
-        pool.hook = self
+        pool.hook, pool.brief = self, self.brief
         return pool
 
     def name(self, prefix: str) -> str:

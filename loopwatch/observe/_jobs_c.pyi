@@ -1,0 +1,70 @@
+"""Jobs in C, see ``_jobs_c.c``; put to use by ``job_fields.py``."""
+
+from collections.abc import Callable
+from typing import Any, final
+
+from ..facts import Glance
+
+class JobFields:
+    """The fields of a job, see ``Job`` in ``jobs.py``, and what most jobs do."""
+
+    pool: Any
+    function: Any
+    lane: Any
+    finished: Any
+    task: Any
+    worker: Any
+    glances: list[Glance] | None
+    congested: bool | None
+    outcome: str
+    held_by: tuple[tuple[Any, float], ...]
+    submitted: float
+    started: float | None
+    ended: float | None
+    cpu: float | None
+    glanced: float
+    after: float
+    busy: float
+    submitter: int
+    for_loop: bool
+    abandoned: bool
+    queued: bool
+    def begin(self) -> Any: ...
+    def finish(self, future: Any, /) -> None: ...
+    def attach(self, future: Any, /) -> None: ...
+
+class LaneFields:
+    """``brief``: jobs that take less than so many seconds may be added up here; 0 for none."""
+
+    __slots__ = ("brief", "quick")
+    brief: float
+    quick: bool
+    def take(self) -> tuple[int, int, int, float, float, float, float] | None:
+        """The sums of what was added up, which begin anew; None where there was nothing."""
+
+class PoolFields:
+    __slots__ = ("inside", "lanes", "last_end", "open", "running", "waiting")
+    waiting: dict[Any, None]
+    running: dict[Any, None]
+    lanes: dict[Any, Any]
+    last_end: float
+    inside: bool
+    open: bool
+
+@final
+class Entry:
+    def __call__(self, pool: PoolFields, function: Any, /) -> Any: ...
+
+def make_entry(
+    kind: type,
+    finished: Any,
+    until: frozenset[int],
+    current_task: Callable[[Any], Any],
+    callee_key: Callable[[Any], Any],
+    /,
+) -> Entry: ...
+def configure(clock: Callable[[], float] | None, thread_cpu: Callable[[], Any] | None, here: Any, /) -> None:
+    """Read these clocks, or None: our own, without a call."""
+
+def own_clocks() -> tuple[float, float] | None:
+    """The clock and the CPU time of this thread as they are read without a call; None where they cannot be."""
