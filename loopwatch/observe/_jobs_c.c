@@ -1058,10 +1058,27 @@ done:
     return lane;
 }
 
+/* Whether what is known of a worker was ever asked for in this thread: otherwise it runs no job. */
+#ifdef _MSC_VER
+static __declspec(thread) int is_known;
+#else
+static __thread int is_known;
+#endif
+
+static PyObject *
+note_worker(PyObject *Py_UNUSED(owner), PyObject *Py_UNUSED(nothing))
+{
+    is_known = 1;
+    Py_RETURN_NONE;
+}
+
 /* The job that this thread's worker runs, None where it is none: a new reference. */
 static PyObject *
 outer_job(Module *module)
 {
+    if (!is_known) {
+        Py_RETURN_NONE;
+    }
     PyObject *worker = PyObject_GetAttr(module->here, module->worker_name);
     if (worker == NULL) {
         return NULL;
@@ -1298,6 +1315,7 @@ own_clocks(PyObject *Py_UNUSED(owner), PyObject *Py_UNUSED(nothing))
 static PyMethodDef functions[] = {
     {"configure", configure, METH_VARARGS, NULL},
     {"make_entry", make_entry, METH_VARARGS, NULL},
+    {"note_worker", note_worker, METH_NOARGS, NULL},
     {"own_clocks", own_clocks, METH_NOARGS, NULL},
     {NULL},
 };

@@ -66,5 +66,8 @@ def make_entry(
 def configure(clock: Callable[[], float] | None, thread_cpu: Callable[[], Any] | None, here: Any, /) -> None:
     """Read these clocks, or None: our own, without a call."""
 
+def note_worker() -> None:
+    """There is something like ``here.worker`` in this thread from now on."""
+
 def own_clocks() -> tuple[float, float] | None:
     """The clock and the CPU time of this thread as they are read without a call; None where they cannot be."""

@@ -49,7 +49,6 @@ _clock = _compat.clocks.monotonic
 
 def _make_submit(previous: Any, hook: ExecutorHook, threads: bool) -> Any:
     finished, alarm, call = hook.finished, hook.alarm, caller_of(previous)
-    enter = make_entry(QuickJob, finished, hook.until, callee_key)
     plain = call is previous and previous.__module__ == ThreadPoolExecutor.__module__
     alone = plain and not hasattr(previous, "__wrapped__")
 
@@ -65,7 +64,7 @@ def _make_submit(previous: Any, hook: ExecutorHook, threads: bool) -> Any:
                     pool = hook._pool(self, threads, alone)
             except AttributeError:
                 pool = hook._pool(self, threads, alone)
-            if enter is not None and pool.inside and not pool.open:
+            if (enter := pool.enter) is not None:
                 job = given = enter(pool, fn)
             else:
                 loop, outer = _running_loop(), None
@@ -104,7 +103,8 @@ def _make_submit(previous: Any, hook: ExecutorHook, threads: bool) -> Any:
             hook.faults.append(error)
             return call(self, fn, *args, **kwargs)
         try:
-            future = call(self, given, *args, **kwargs)
+            # Without arguments, as most do: to unpack none would cost as much as all that is done for the job in C.
+            future = call(self, given, *args, **kwargs) if args or kwargs else call(self, given)
         except BaseException:
             job.forget()
             raise
@@ -217,6 +217,7 @@ class ExecutorHook:
         self.until: frozenset[int] = frozenset()
         """Ids of the code objects at which a loop's step begins."""
         self.on_fork: Callable[[], None] = lambda: None
+        self._enter: Any = None
         self._places = Places()
         self._lock = threading.RLock()  # a signal handler may submit
         """Held where a pool or a class is met, and to take everything out; never by a submit to a known pool."""
@@ -229,6 +230,7 @@ class ExecutorHook:
     def install(self) -> None:
         """Wrap ``submit`` of both executor classes, and ``Future.cancel`` (to see who gave up)."""
         self.until = frozenset(map(id, self.step_codes()))
+        self._enter = make_entry(QuickJob, self.finished, self.until, callee_key)
         self.installed = True
         self._put(ThreadPoolExecutor, _SUBMIT, lambda previous: _make_submit(previous, self, True))
         # The process pools are wrapped when the application has imported them: their module is a heavy one.
@@ -285,8 +287,13 @@ class ExecutorHook:
                     object.__delattr__(executor, _OURS)
 
     def ended(self) -> list[Job]:
-        """The jobs that ended since the last call, oldest first."""
-        return self.finished.take()
+        """The jobs that ended since the last call, oldest first; the lane of each may have more to tell of brief ones."""
+        lost = self.finished.dropped
+        jobs = self.finished.take()
+        if self.finished.dropped > lost:  # and so may be what would have told of a lane
+            for pool in self.pools:
+                self.finished.dropped += sum(brief[0] for lane in list(pool.lanes.values()) if (brief := lane.take()))
+        return jobs
 
     def _pool(self, executor: Any, threads: bool, alone: bool) -> Pool:
         """The pool of an executor that is seen for the first time, or that has one of an earlier watch.
@@ -299,6 +306,7 @@ class ExecutorHook:
                 return known
             pool = self._new_pool(executor, threads)
             pool.open = not alone or type(executor) is not ThreadPoolExecutor  # which may look at its queue
+            pool.enter = self._enter if pool.inside and not pool.open else None
             if self.installed:  # otherwise nobody would take it away
                 # A subclass may guard its attributes; and vars() would make them slower to read for good.
                 object.__setattr__(executor, _OURS, pool)

@@ -44,6 +44,11 @@ class _JobFields:
 
 IN_C = False
 
+
+def note_worker() -> None:
+    """Has to be called in each thread before it has a ``Worker``: C does not look for one in any other."""
+
+
 if not TYPE_CHECKING:
     LaneFields, PoolFields, JobFields = _LaneFields, _PoolFields, _JobFields
     try:
@@ -55,6 +60,7 @@ if not TYPE_CHECKING:
             raise ImportError(f"{REQUIRE_C} is set, and jobs in C cannot be had: {error}") from error
     else:
         IN_C = True
+        note_worker = _jobs_c.note_worker
         JobFields, LaneFields, PoolFields = _jobs_c.JobFields, _jobs_c.LaneFields, _jobs_c.PoolFields
 
 
@@ -83,4 +89,4 @@ def make_entry(kind: type, finished: Any, until: frozenset[int], callee_key: Cal
     return _jobs_c.make_entry(kind, finished, until, _compat.current_task(), callee_key) if IN_C else None
 
 
-__all__ = ["IN_C", "Brief", "JobFields", "LaneFields", "PoolFields", "make_entry", "use"]
+__all__ = ["IN_C", "Brief", "JobFields", "LaneFields", "PoolFields", "make_entry", "note_worker", "use"]

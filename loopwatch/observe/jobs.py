@@ -16,7 +16,7 @@ from .. import _compat
 from ..facts import Glance
 from .bounded import Faults, Finished
 from .guard import theirs
-from .job_fields import IN_C, JobFields, use
+from .job_fields import IN_C, JobFields, note_worker, use
 from .lanes import NOBODY, NOWHERE, Lane, Pool, first, pool_on
 
 OPEN = ("PENDING", "RUNNING")
@@ -34,6 +34,7 @@ class Worker:
     __slots__ = ("ident", "job", "native")
 
     def __init__(self) -> None:
+        note_worker()
         self.ident = get_ident()
         self.native = _compat.native_thread_id()
         self.job: Job | None = None

@@ -47,7 +47,7 @@ class Lane(LaneFields):
 class Pool(PoolFields):
     """What is known of one executor. ``waiting`` and ``running`` are ordered sets of jobs (dict keys)."""
 
-    __slots__ = ("__weakref__", "brief", "executor", "full_at", "full_since", "hook", "kind", "limit", "name",
+    __slots__ = ("__weakref__", "brief", "enter", "executor", "full_at", "full_since", "hook", "kind", "limit", "name",
                  "threads")  # fmt: skip
 
     def __init__(self, executor: Any, kind: str, name: str, limit: Callable[[], float], threads: Callable[[], int]):
@@ -59,6 +59,8 @@ class Pool(PoolFields):
         """Whether its jobs are timed in the worker, or from outside."""
         self.open = False
         """Whether a job needs a ``StandIn``."""
+        self.enter: Any = None
+        """What makes its jobs in C, where that may be done."""
         self.name = name
         self.brief = 0.0
         """That of its lanes."""
