@@ -287,7 +287,7 @@ class ExecutorHook:
                     object.__delattr__(executor, _OURS)
 
     def ended(self) -> list[Job]:
-        """The jobs that ended since the last call, oldest first; the lane of each may have more to tell of brief ones."""
+        """The jobs that ended since the last call, oldest first; the lane of each may tell of more, brief ones."""
         lost = self.finished.dropped
         jobs = self.finished.take()
         if self.finished.dropped > lost:  # and so may be what would have told of a lane
