@@ -79,13 +79,13 @@ def installed(folder: Path) -> tuple[set[str], str]:
 
 
 def compiled(names: set[str]) -> list[str]:
-    return [name for name in names if name.startswith("_steps_c.") and not name.endswith(("pyi", "c"))]
+    return [name for name in names if name.startswith(("_steps_c.", "_jobs_c.")) and not name.endswith(("pyi", "c"))]
 
 
 def test_the_sources_are_complete(sdist: Path) -> None:
     """The C file and its stub are in, and nothing that was built."""
     found = {file.name for file in (sdist / "loopwatch" / "observe").iterdir()}
-    assert found >= {"_steps_c.c", "_steps_c.pyi", "_steps_py.py", "steps.py"}
+    assert found >= {"_steps_c.c", "_steps_c.pyi", "_steps_py.py", "steps.py", "_jobs_c.c", "_jobs_c.pyi"}
     assert compiled(found) == []
 
 
@@ -96,8 +96,8 @@ def test_with_a_compiler_the_accelerator_is_built_and_used(sdist: Path, tmp_path
     done = wheel(sdist, tmp_path, LOOPWATCH_REQUIRE_C="1")
     assert done.returncode == 0, done.stderr
     names, used = installed(tmp_path)
-    assert len(compiled(names)) == 1
-    assert {"_steps_c.pyi", "py.typed"} <= names
+    assert len(compiled(names)) == 2
+    assert {"_steps_c.pyi", "_jobs_c.pyi", "py.typed"} <= names
     assert used == "c"
 
 
