@@ -39,7 +39,7 @@ def live() -> int:
 
 
 def test_jobs_leave_no_memory_behind() -> None:
-    """After the first thousands, which fill what is kept, as many more add next to nothing: the smallest object is 16 bytes."""
+    """After the first thousands, which fill what is kept, as many more add nothing: the smallest object is 16 bytes."""
     with loopwatch.install(reporters=[], prometheus=False) as watch, ThreadPoolExecutor(2) as pool:
         for function in (submit, hand_over):
 

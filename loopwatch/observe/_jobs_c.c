@@ -19,6 +19,7 @@
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #ifdef __linux__
 #include <time.h>
@@ -95,6 +96,7 @@ typedef struct {
     PyObject *clock;
     PyObject *thread_cpu;
     PyObject *here;
+    PyObject *of_threads;
     PyObject *getframe;
     PyObject *running_loop;
     PyObject *one;
@@ -105,7 +107,6 @@ typedef struct {
     PyObject *exception_name;
     PyObject *state_name;
     PyObject *callbacks_name;
-    PyObject *finish_name;
     PyObject *unbegun_name;
     PyObject *fault_name;
     PyObject *meet_name;
@@ -171,6 +172,8 @@ typedef struct {
     PyObject *waiting;
     PyObject *running;
     PyObject *lanes;
+    PyObject *last_key;
+    PyObject *last_lane;
     Number last_end;
     char inside;
     char open;
@@ -301,6 +304,7 @@ pool_traverse(Pool *self, visitproc visit, void *arg)
     Py_VISIT(self->waiting);
     Py_VISIT(self->running);
     Py_VISIT(self->lanes);
+    Py_VISIT(self->last_lane);
     return 0;
 }
 
@@ -310,6 +314,8 @@ pool_clear(Pool *self)
     Py_CLEAR(self->waiting);
     Py_CLEAR(self->running);
     Py_CLEAR(self->lanes);
+    Py_CLEAR(self->last_key);
+    Py_CLEAR(self->last_lane);
     return 0;
 }
 
@@ -323,6 +329,18 @@ pool_dealloc(Pool *self)
     Py_DECREF(type);
 }
 
+static PyObject *
+pool_forget_last(Pool *self, PyObject *Py_UNUSED(nothing))
+{
+    Py_XDECREF(exchange((PyObject *)self, &self->last_key, NULL));
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef pool_methods[] = {
+    {"forget_last", (PyCFunction)pool_forget_last, METH_NOARGS, "Look for the lane of the next job among all."},
+    {NULL},
+};
+
 static PyGetSetDef pool_getset[] = {
     FIELD(Pool, waiting, dict), FIELD(Pool, running, dict), FIELD(Pool, lanes, dict), FIELD(Pool, last_end, seconds),
     FIELD(Pool, inside, flag),  FIELD(Pool, open, flag),    {NULL},
@@ -334,6 +352,7 @@ static PyType_Slot pool_slots[] = {
     {Py_tp_dealloc, pool_dealloc},
     {Py_tp_traverse, pool_traverse},
     {Py_tp_clear, pool_clear},
+    {Py_tp_methods, pool_methods},
     {Py_tp_getset, pool_getset},
     {0, NULL},
 };
@@ -572,6 +591,21 @@ static PyGetSetDef job_getset[] = {
     {NULL},
 };
 
+/* A new reference to what a dictionary has for a key; NULL, with or without an exception set. */
+static PyObject *
+found_in(PyObject *dict, PyObject *key)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    PyObject *found = NULL;
+    (void)PyDict_GetItemRef(dict, key, &found);
+    return found;
+#else
+    PyObject *found = PyDict_GetItemWithError(dict, key);
+    Py_XINCREF(found);
+    return found;
+#endif
+}
+
 /* Take a key out of a dictionary: 1 where it was there, 0 where not, -1 with an exception set. */
 static int
 take_out(PyObject *dict, PyObject *key)
@@ -633,12 +667,29 @@ settle_error(PyObject *self, Module *module)
     return 0;
 }
 
+/* What `here.worker` is in this thread: a new reference. Where it stays the same, it is kept where it is found
+ * sooner. */
+static PyObject *
+worker_here(Module *module)
+{
+    PyObject *kept = module->of_threads == Py_True ? PyThreadState_GetDict() : NULL;
+    PyObject *worker = kept != NULL ? found_in(kept, module->here) : NULL;
+    if (worker != NULL || PyErr_Occurred()) {
+        return worker;
+    }
+    worker = PyObject_GetAttr(module->here, module->worker_name);
+    if (worker != NULL && kept != NULL && PyDict_SetItem(kept, module->here, worker) < 0) {
+        Py_CLEAR(worker);
+    }
+    return worker;
+}
+
 static int
 note_beginning(Job *self, Module *module)
 {
     Pool *pool;
     Lane *lane;
-    PyObject *worker = PyObject_GetAttr(module->here, module->worker_name);
+    PyObject *worker = worker_here(module);
     if (worker == NULL) {
         return -1;
     }
@@ -754,7 +805,7 @@ leave_worker(Job *self, Module *module)
     }
     double began = get_number(&self->cpu);
     if (result == 0 && !isnan(began)) {
-        PyObject *here = PyObject_GetAttr(module->here, module->worker_name);
+        PyObject *here = worker_here(module);
         if (here == NULL) {
             result = -1;
         }
@@ -824,13 +875,15 @@ is_open(PyObject *state)
                || PyUnicode_CompareWithASCIIString(state, "RUNNING") == 0);
 }
 
+static PyMethodDef finish_method = {"finish", (PyCFunction)job_finish, METH_O, "See Job.finish in jobs.py."};
+
 /* What add_done_callback() does, without its lock, which would cost more than all the rest. */
 static PyObject *
 job_attach(Job *self, PyObject *future)
 {
     Module *module = the_module;
     PyObject *callbacks = PyObject_GetAttr(future, module->callbacks_name);
-    PyObject *finish = callbacks != NULL ? PyObject_GetAttr((PyObject *)self, module->finish_name) : NULL;
+    PyObject *finish = callbacks != NULL ? PyCFunction_New(&finish_method, (PyObject *)self) : NULL;
     int failed = finish == NULL;
     if (!failed && PyList_Check(callbacks)) {
         failed = PyList_Append(callbacks, finish) < 0;
@@ -1004,19 +1057,35 @@ walk(Entry *self, Module *module, PyFrameObject *caller, int most, int to_step, 
     return PyErr_Occurred() ? -1 : depth;
 }
 
-/* A new reference to what a dictionary has for a key; NULL, with or without an exception set. */
+/* The lane of the last job of a pool, if that had the very same key: a new reference. */
 static PyObject *
-found_in(PyObject *dict, PyObject *key)
+same_as_last(Pool *pool, const void *words, size_t size)
 {
-#if PY_VERSION_HEX >= 0x030D0000
-    PyObject *found = NULL;
-    (void)PyDict_GetItemRef(dict, key, &found);
-    return found;
-#else
-    PyObject *found = PyDict_GetItemWithError(dict, key);
-    Py_XINCREF(found);
-    return found;
-#endif
+    PyObject *lane = NULL;
+    Py_BEGIN_CRITICAL_SECTION(pool);
+    if (pool->last_key != NULL && (size_t)PyBytes_GET_SIZE(pool->last_key) == size
+        && memcmp(PyBytes_AS_STRING(pool->last_key), words, size) == 0) {
+        lane = pool->last_lane;
+        Py_INCREF(lane);
+    }
+    Py_END_CRITICAL_SECTION();
+    return lane;
+}
+
+static void
+keep_as_last(Pool *pool, PyObject *key, PyObject *lane)
+{
+    PyObject *key_before, *lane_before;
+    Py_INCREF(key);
+    Py_INCREF(lane);
+    Py_BEGIN_CRITICAL_SECTION(pool);
+    key_before = pool->last_key;
+    lane_before = pool->last_lane;
+    pool->last_key = key;
+    pool->last_lane = lane;
+    Py_END_CRITICAL_SECTION();
+    Py_XDECREF(key_before);
+    Py_XDECREF(lane_before);
 }
 
 /* The lane of a job: `most` frames are looked at, on a loop (`to_step`) up to where its step begins. */
@@ -1033,7 +1102,11 @@ lane_of(Entry *self, Module *module, Pool *pool, PyObject *function, int most, i
     if (depth < 0) {
         goto done;
     }
-    key = PyBytes_FromStringAndSize((char *)words, (Py_ssize_t)((1 + depth * WORDS_A_FRAME) * sizeof(uint64_t)));
+    size_t size = (size_t)(1 + depth * WORDS_A_FRAME) * sizeof(uint64_t);
+    if (name == NULL && (lane = same_as_last(pool, words, size)) != NULL) {
+        goto done;
+    }
+    key = PyBytes_FromStringAndSize((char *)words, (Py_ssize_t)size);
     if (key != NULL && name != NULL) {
         PyObject *named = PyTuple_Pack(2, key, name);
         Py_SETREF(key, named);
@@ -1042,6 +1115,9 @@ lane_of(Entry *self, Module *module, Pool *pool, PyObject *function, int most, i
         goto done;
     }
     lane = found_in(pool->lanes, key);
+    if (lane != NULL && name == NULL) {
+        keep_as_last(pool, key, lane);
+    }
     if (lane == NULL && !PyErr_Occurred()) {
         PyObject *frames = PyLong_FromLong(depth);
         if (frames != NULL) {
@@ -1079,7 +1155,7 @@ outer_job(Module *module)
     if (!is_known) {
         Py_RETURN_NONE;
     }
-    PyObject *worker = PyObject_GetAttr(module->here, module->worker_name);
+    PyObject *worker = worker_here(module);
     if (worker == NULL) {
         return NULL;
     }
@@ -1289,8 +1365,8 @@ put(PyObject **place, PyObject *object)
 static PyObject *
 configure(PyObject *Py_UNUSED(owner), PyObject *args)
 {
-    PyObject *clock, *thread_cpu, *here;
-    if (!PyArg_ParseTuple(args, "OOO:configure", &clock, &thread_cpu, &here)) {
+    PyObject *clock, *thread_cpu, *here, *of_threads;
+    if (!PyArg_ParseTuple(args, "OOOO!:configure", &clock, &thread_cpu, &here, &PyBool_Type, &of_threads)) {
         return NULL;
     }
     if (!OWN_CLOCKS && (clock == Py_None || thread_cpu == Py_None)) {
@@ -1300,6 +1376,7 @@ configure(PyObject *Py_UNUSED(owner), PyObject *args)
     put(&the_module->clock, clock == Py_None ? NULL : clock);
     put(&the_module->thread_cpu, thread_cpu == Py_None ? NULL : thread_cpu);
     put(&the_module->here, here);
+    put(&the_module->of_threads, of_threads);
     Py_RETURN_NONE;
 }
 
@@ -1346,7 +1423,7 @@ know_names(Module *module)
         {&module->worker_name, "worker"},       {&module->job_name, "job"},
         {&module->append_name, "append"},       {&module->added_name, "added"},
         {&module->exception_name, "_exception"}, {&module->state_name, "_state"},
-        {&module->callbacks_name, "_done_callbacks"}, {&module->finish_name, "finish"},
+        {&module->callbacks_name, "_done_callbacks"},
         {&module->unbegun_name, "finish_unbegun"}, {&module->fault_name, "note_fault"},
         {&module->meet_name, "meet"},           {&module->func_name, "func"},
         {&module->args_name, "args"},           {&module->lasti_name, "f_lasti"},

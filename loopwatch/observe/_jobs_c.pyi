@@ -50,6 +50,8 @@ class PoolFields:
     last_end: float
     inside: bool
     open: bool
+    def forget_last(self) -> None:
+        """Look for the lane of the next job among all ``lanes``, though it be that of the last one."""
 
 @final
 class Entry:
@@ -63,8 +65,10 @@ def make_entry(
     callee_key: Callable[[Any], Any],
     /,
 ) -> Entry: ...
-def configure(clock: Callable[[], float] | None, thread_cpu: Callable[[], Any] | None, here: Any, /) -> None:
-    """Read these clocks, or None: our own, without a call."""
+def configure(
+    clock: Callable[[], float] | None, thread_cpu: Callable[[], Any] | None, here: Any, of_threads: bool, /
+) -> None:
+    """Read these clocks, or None: our own, without a call. ``of_threads``: ``here.worker`` is one for each thread."""
 
 def note_worker() -> None:
     """There is something like ``here.worker`` in this thread from now on."""

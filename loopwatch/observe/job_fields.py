@@ -7,6 +7,7 @@ is imported, by the same switches as the stopwatch (see ``steps.py``).
 from __future__ import annotations
 
 import os
+from _thread import _local
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,9 @@ class _LaneFields:
 
 class _PoolFields:
     __slots__ = ("inside", "lanes", "last_end", "open", "running", "waiting")
+
+    def forget_last(self) -> None:
+        """No lane is remembered here but in ``lanes``."""
 
 
 class _JobFields:
@@ -70,7 +74,8 @@ def use(clock: Callable[[], float], thread_cpu: Callable[[], Any], here: Any) ->
     if IN_C:
         own = clock is _compat.clocks.monotonic and _shows_the_same(clock, 0)
         own_cpu = thread_cpu is _compat.clocks.thread_cpu and _shows_the_same(thread_cpu, 1)
-        _jobs_c.configure(None if own else clock, None if own_cpu else thread_cpu, here)
+        of_threads = isinstance(here, _local)  # not so where a tool has put its own in place of threading.local
+        _jobs_c.configure(None if own else clock, None if own_cpu else thread_cpu, here, of_threads)
 
 
 def _shows_the_same(clock: Callable[[], Any], which: int) -> bool:

@@ -140,6 +140,7 @@ class Pool(PoolFields):
         """Forget every job, and what was counted."""
         self.waiting.clear()
         self.running.clear()
+        self.forget_last()
         for lane in list(self.lanes.values()):
             lane.counts = None
             lane.take()
