@@ -40,13 +40,13 @@ PROGRAM = """
 """
 
 BOUNDS = {
-    "c": {"call_soon": 0.91, "sleep": 0.92, "submit": 1.16, "to_thread": 1.06},
+    "c": {"call_soon": 0.91, "sleep": 0.92, "submit": 1.19, "to_thread": 1.07},
     "python": {"call_soon": 1.27, "sleep": 1.24},
 }
 """Ratios to the unwatched loop. They are near what was measured: what makes a step dearer is to be noticed.
 
 Between versions they differ: in C from 0.82 and 0.84 on 3.12 to 0.90 and 0.90 on 3.13 to 3.15; in Python 3.10 is the
-dearest, with 1.22 to 1.24 and 1.20 to 1.21.
+dearest, with 1.22 to 1.24 and 1.20 to 1.21. A job in C: from 1.06 and 0.96 on 3.10 to 1.16 and 1.03 on 3.15.
 """
 
 
