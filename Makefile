@@ -46,7 +46,7 @@ clean: ## remove the environments and everything that was built
 	rm -rf $(VENV) .venvs build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* loopwatch/observe/_*_c.*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/.installed-%: pyproject.toml setup.py loopwatch/_version.py $(wildcard loopwatch/observe/*.c) | $(RUN)/python
+$(VENV)/.installed-%: pyproject.toml setup.py loopwatch/_version.py $(wildcard loopwatch/observe/*/*.[ch]) | $(RUN)/python
 	$(RUN)/python -m pip install -qq --disable-pip-version-check --editable '.[$*]'
 	@touch $@
 

@@ -6,6 +6,7 @@ like that: under ``CIBUILDWHEEL`` and ``LOOPWATCH_REQUIRE_C`` a failure to compi
 """
 
 import os
+from glob import glob
 
 from setuptools import Extension, setup
 
@@ -15,7 +16,16 @@ def is_on(variable: str) -> bool:
 
 
 must = is_on("CIBUILDWHEEL") or is_on("LOOPWATCH_REQUIRE_C")
-accelerator = Extension("loopwatch.observe._steps_c", ["loopwatch/observe/_steps_c.c"], optional=not must)
-jobs = Extension("loopwatch.observe._jobs_c", ["loopwatch/observe/_jobs_c.c"], optional=not must)
+room = "loopwatch/observe"
+accelerators = [
+    Extension(
+        f"loopwatch.observe.{name}",
+        sorted(glob(f"{room}/{sources}")),
+        include_dirs=[f"{room}/stopwatch"],
+        depends=sorted(glob(f"{room}/*/*.h")),  # in a source distribution, too
+        optional=not must,
+    )
+    for name, sources in (("_steps_c", "stopwatch/*.c"), ("_calls_c", "timed_calls/*.c"), ("_jobs_c", "_jobs_c.c"))
+]
 
-setup(ext_modules=[] if is_on("LOOPWATCH_NO_EXTENSIONS") else [accelerator, jobs])
+setup(ext_modules=[] if is_on("LOOPWATCH_NO_EXTENSIONS") else accelerators)

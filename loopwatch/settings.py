@@ -217,6 +217,12 @@ def _prometheus(value: object) -> object:
     return value
 
 
+def _choice(value: object) -> object:
+    if isinstance(value, bool) or (isinstance(value, str) and value == "auto"):
+        return value
+    raise _Wrong(value)
+
+
 @dataclass(frozen=True)
 class Settings:
     """The choices of one watch. Made by :meth:`resolve`; a direct call takes the values as they are.
@@ -261,6 +267,9 @@ class Settings:
 
     max_sites: int = _setting(32, _int, _count(1, 1000), "a whole number from 1 to 1000")
     """Distinct values of the metric label ``site``; all further sites are summed as ``other``."""
+
+    exact_uvloop: bool | str = _setting("auto", _switch, _choice, "True, False or 'auto'", "true, false or auto")
+    """Whether callbacks given to uvloop are timed one by one; ``"auto"``: where that is done in C."""
 
     in_environment: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
     """The names of those settings whose values came from their ``LOOPWATCH_*`` variables."""

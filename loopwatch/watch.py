@@ -21,6 +21,7 @@ from .explain.stall import explain_stall
 from .explain.verdicts import Verdicts
 from .facts import Congestion, Overrun
 from .model import Coverage, Snapshot
+from .observe import calls
 from .observe.callers import Callers
 from .observe.evidence import untold
 from .observe.hooks import Hooks
@@ -62,6 +63,7 @@ def install(
     repeat_interval: float = _UNSET,
     queue_size: int = _UNSET,
     max_sites: int = _UNSET,
+    exact_uvloop: bool | str = _UNSET,
 ) -> Watch:
     """Begin to watch every asyncio loop and executor of this process; call it once, at start-up.
 
@@ -78,6 +80,7 @@ def install(
     :param repeat_interval: seconds in which the log says an equal finding only once; 0 says all.
     :param queue_size: events that may wait for slow reporters before they are dropped and counted.
     :param max_sites: values of the ``site`` label before the rest is called ``other``.
+    :param exact_uvloop: whether callbacks given to uvloop are timed one by one; "auto": if that is done in C.
     :raises SettingsError: a value that a setting cannot have; nothing is installed then.
     :raises AlreadyInstalled: a watch with other settings is installed. With equal ones it is returned.
     :raises MissingExtra: ``prometheus=True`` and ``prometheus_client`` is not installed.
@@ -144,7 +147,8 @@ class Watch:
         self._installs = 1
         self._exposition = Exposition(settings, lambda: self._numbers(offloads=False), IMPLEMENTATION)
         outlets = Outlets(self._alarm, self._held, self._faults, lambda state: None)
-        self._hooks = Hooks(settings.threshold, min(BRIEF, settings.executor_wait), outlets)
+        exact = calls.IN_C if settings.exact_uvloop == "auto" else bool(settings.exact_uvloop)
+        self._hooks = Hooks(settings.threshold, min(BRIEF, settings.executor_wait), outlets, exact)
         self._loops, self._executors = self._hooks.loops, self._hooks.executors
         self._pools = PoolWatch(self._executors, settings.executor_wait, self._on_backlog)
         self._sampler = Sampler(

@@ -15,6 +15,7 @@ DEFAULTS = {
     "repeat_interval": 60.0,
     "queue_size": 1000,
     "max_sites": 32,
+    "exact_uvloop": "auto",
 }
 NAMES = list(DEFAULTS)
 
@@ -24,6 +25,7 @@ def report(event: object) -> None:
 
 
 CHOICES: dict[str, tuple[object, str, object]] = {
+    "exact_uvloop": (True, "false", False),
     # an argument, and a text of the environment with another value
     "threshold": (0.2, "0.3", 0.3),
     "executor_wait": (0.2, "3", 3.0),

@@ -284,6 +284,44 @@ def test_a_fault_of_ours_is_kept_and_the_loop_runs(idle: Watching, monkeypatch: 
     idle.faults.clear()
 
 
+@pytest.mark.parametrize("lasts", [0.0, LONG], ids=["quick", "slow"])
+def test_a_step_that_takes_the_watch_out_is_counted_once(watching: Watching, lasts: float) -> None:
+    """Not once for us, and once more when it really ends."""
+
+    def leave() -> None:
+        watching.clock.advance(lasts)
+        watching.hook.uninstall()
+
+    with new_loop(watching.clock) as loop:
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+        state = loop._loopwatch
+        before = state.steps_run()
+        loop.call_soon(leave)
+        loop.call_soon(loop.stop)  # a step that nobody counts any more
+        loop.run_forever()
+    assert state.steps_run() - before == 1
+    assert watching.told() == [("step", LONG)] * (lasts == LONG)
+
+
+@pytest.mark.parametrize("lasts", [0.0, LONG], ids=["quick", "slow"])
+def test_a_step_that_puts_the_watch_in_and_takes_it_out_is_counted_once(idle: Watching, lasts: float) -> None:
+    """Its real end is not ours to see."""
+    states: list[Any] = []
+
+    def both() -> None:
+        idle.hook.install()
+        idle.clock.advance(lasts)
+        states.extend(idle.hook.states.values())
+        idle.hook.uninstall()
+
+    with new_loop(idle.clock) as loop:
+        loop.call_soon(both)
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+    assert [state.steps_run() for state in states] == [1]
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
 def test_no_loop_is_watched_in_the_child_of_a_fork(watching: Watching) -> None:
     """There none runs; one that is made there is watched as ever."""

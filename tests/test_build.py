@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from tests.programs import ROOT, run
 pytest.importorskip("setuptools", minversion="77")  # what the build needs, so that nothing is fetched
 
 SWITCHES = ("CIBUILDWHEEL", "LOOPWATCH_NO_EXTENSIONS", "LOOPWATCH_REQUIRE_C")
+ACCELERATORS = ("_steps_c", "_calls_c", "_jobs_c")
 NO_COMPILER = {"CC": "/nowhere/cc", "LDSHARED": "/nowhere/cc"}
 
 
@@ -79,14 +81,19 @@ def installed(folder: Path) -> tuple[set[str], str]:
 
 
 def compiled(names: set[str]) -> list[str]:
-    return [name for name in names if name.startswith(("_steps_c.", "_jobs_c.")) and not name.endswith(("pyi", "c"))]
+    return [name for name in names if name.partition(".")[0] in ACCELERATORS and not name.endswith(("pyi", "c"))]
 
 
 def test_the_sources_are_complete(sdist: Path) -> None:
-    """The C file and its stub are in, and nothing that was built."""
-    found = {file.name for file in (sdist / "loopwatch" / "observe").iterdir()}
-    assert found >= {"_steps_c.c", "_steps_c.pyi", "_steps_py.py", "steps.py", "_jobs_c.c", "_jobs_c.pyi"}
+    """All of the C files, with their headers, and their stubs are in, and nothing that was built."""
+    observe = sdist / "loopwatch" / "observe"
+    found = {file.name for file in observe.iterdir()}
+    assert found >= {"steps.py", "_steps_py.py", "_calls_py.py", "_jobs_c.c", *(f"{name}.pyi" for name in ACCELERATORS)}
     assert compiled(found) == []
+    for folder, few in (("stopwatch", {"module.c", "module.h"}), ("timed_calls", {"calls.c", "calls.h"})):
+        in_c = {file.name for file in (observe / folder).iterdir()}
+        assert in_c == {file.name for file in (ROOT / "loopwatch" / "observe" / folder).glob("*.[ch]")}
+        assert few <= in_c
 
 
 @pytest.mark.needs(programs=("cc",))
@@ -96,9 +103,25 @@ def test_with_a_compiler_the_accelerator_is_built_and_used(sdist: Path, tmp_path
     done = wheel(sdist, tmp_path, LOOPWATCH_REQUIRE_C="1")
     assert done.returncode == 0, done.stderr
     names, used = installed(tmp_path)
-    assert len(compiled(names)) == 2
-    assert {"_steps_c.pyi", "_jobs_c.pyi", "py.typed"} <= names
+    assert len(compiled(names)) == len(ACCELERATORS)
+    assert {"py.typed", *(f"{name}.pyi" for name in ACCELERATORS)} <= names
+    assert [name for name in names if name.endswith((".c", ".h"))] == []
     assert used == "c"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the names of a library are shown otherwise")
+@pytest.mark.needs(programs=("nm",))
+@pytest.mark.parametrize("name", ACCELERATORS)
+def test_an_accelerator_shows_nothing_but_its_module(name: str) -> None:
+    """Its files call one another by names that no other library of the process can meet."""
+    accelerator()
+    module = importlib.import_module(f"loopwatch.observe.{name}")
+    shown = subprocess.run(
+        ["nm", "-D", "--defined-only", str(module.__file__)],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    names = [line.split()[-1] for line in shown.stdout.splitlines()]
+    assert [name for name in names if name not in ("_init", "_fini")] == [f"PyInit_{name}"]
 
 
 def test_without_a_compiler_it_is_left_out(sdist: Path, tmp_path: Path) -> None:

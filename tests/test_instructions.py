@@ -11,13 +11,21 @@ import pytest
 from tests.implementations import NAMES, implementation
 from tests.valgrind import run_under
 
-STEPS = {"call_soon": 3000, "sleep": 3000, "submit": 500, "to_thread": 300}
+STEPS = {
+    "call_soon": 3000,
+    "sleep": 3000,
+    "submit": 500,
+    "to_thread": 300,
+    "uvloop_call_soon": 3000,
+    "uvloop_sleep": 3000,
+}
 """How many are counted of each workload. For those of jobs a step is a job, of 60,000 instructions and more."""
 PROGRAM = """
     import os
-    from loopwatch.observe import _steps_py, steps
+    from loopwatch.observe import _steps_py, calls, steps
     # Under valgrind everything takes so long that no step would be quick.
     _steps_py.QUICK = 3600.0
+    calls.QUICK = 3600.0
     if steps.IMPLEMENTATION == "c":
         from loopwatch.observe import accelerated
         accelerated.QUICK = 3600.0
@@ -40,17 +48,26 @@ PROGRAM = """
 """
 
 BOUNDS = {
-    "c": {"call_soon": 0.91, "sleep": 0.92, "submit": 1.19, "to_thread": 1.07},
+    "c": {
+        "call_soon": 0.91,
+        "sleep": 0.92,
+        "submit": 1.19,
+        "to_thread": 1.07,
+        "uvloop_call_soon": 1.18,
+        "uvloop_sleep": 1.11,
+    },
     "python": {"call_soon": 1.27, "sleep": 1.24},
 }
 """Ratios to the unwatched loop. They are near what was measured: what makes a step dearer is to be noticed.
 
 Between versions they differ: in C from 0.82 and 0.84 on 3.12 to 0.90 and 0.90 on 3.13 to 3.15; in Python 3.10 is the
-dearest, with 1.22 to 1.24 and 1.20 to 1.21. A job in C: from 1.06 and 0.96 on 3.10 to 1.16 and 1.03 on 3.15.
+dearest, with 1.22 to 1.24 and 1.20 to 1.21. A job in C: from 1.06 and 0.96 on 3.10 to 1.16 and 1.03 on 3.15. On uvloop
+1.15 and 1.09 on 3.11: a step that is a turn of its own pays for the poll that does not wait, too, which libuv makes
+where it counts idle time; what times it is 1.10 and 1.05.
 """
 
 
-@pytest.mark.needs("pyperf", programs=("valgrind",))
+@pytest.mark.needs("pyperf", "uvloop", programs=("valgrind",))
 @pytest.mark.parametrize("name", NAMES)
 def test_a_watched_step_is_as_cheap_as_promised(tmp_path: Path, name: str) -> None:
     """In C it takes fewer instructions than an unwatched one, and in Python few more."""

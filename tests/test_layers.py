@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +40,8 @@ LIBRARIES = {
 """Each file that may import something other than the standard library, and what."""
 
 MOST_LINES = 400
+LONGER = {"_jobs_c.c": 1518}
+"""Files that are over it for now, and by how much: jobs in C were written in one file, which is to be split by idea."""
 VAGUE = {"base", "common", "core", "helper", "helpers", "manager", "misc", "util", "utils"}
 
 
@@ -126,10 +129,22 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
     assert set(order) >= set(MODULES)
 
 
-@EACH_FILE
+IN_C = sorted(PACKAGE.rglob("*.[ch]"))
+INCLUDE = re.compile(r'(?m)^#include "(.+)"$')
+
+
+def test_no_header_in_c_includes_itself_by_way_of_others() -> None:
+    """The includes form no cycle, and each is one of our files."""
+    graph = {file.name: set(INCLUDE.findall(file.read_text(encoding="utf-8"))) for file in IN_C}
+    assert {"module.c", "module.h", "step.c"} <= graph.keys()
+    order = list(graphlib.TopologicalSorter(graph).static_order())
+    assert set(order) == set(graph)
+
+
+@pytest.mark.parametrize("file", [*FILES, *IN_C], ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_a_file_stays_short(file: Path) -> None:
     """One idea a file: what outgrows the limit is two ideas."""
-    assert len(file.read_text(encoding="utf-8").splitlines()) <= MOST_LINES
+    assert len(file.read_text(encoding="utf-8").splitlines()) <= LONGER.get(file.name, MOST_LINES)
 
 
 @EACH_FILE

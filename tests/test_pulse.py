@@ -6,15 +6,19 @@ import asyncio
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 import loopwatch
+from loopwatch.observe.loop_state import Outlets
 from loopwatch.observe.pulse import PulseState
-from loopwatch.testing import RecordingReporter
+from loopwatch.observe.steps import NEVER
+from loopwatch.testing import FakeClock, RecordingReporter
 from tests.holding import HELD, WARM, line, longest, watching
+from tests.made_alarm import Alarm
 
 
 class Own(asyncio.AbstractEventLoop):
@@ -56,6 +60,34 @@ class Mute(Own):
 
     def call_soon_threadsafe(self, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override]
         raise NotImplementedError
+
+
+class Failing(Own):
+    """One that can no longer be asked, as a proxy of a loop that is gone."""
+
+    broken = False
+
+    def is_running(self) -> bool:
+        if self.broken:
+            raise ReferenceError("weakly-referenced object no longer exists")
+        return super().is_running()
+
+    def is_closed(self) -> bool:
+        if self.broken:
+            raise ReferenceError("weakly-referenced object no longer exists")
+        return super().is_closed()
+
+
+class Refusing(Own):
+    """One that fails when it is called, for a reason of its own, or because it is closed."""
+
+    reason: type[Exception] = OSError
+
+    def is_running(self) -> bool:
+        return True
+
+    def call_soon_threadsafe(self, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override]
+        raise self.reason("no more")
 
 
 def block() -> None:
@@ -125,3 +157,46 @@ def test_a_loop_that_cannot_be_called_is_not_seen(watch: loopwatch.Watch) -> Non
     loop.stop()
     loop.run_forever()
     assert seen(watch, "Mute") == ["blind"]
+
+
+@pytest.mark.realtime
+def test_a_loop_that_cannot_be_asked_harms_nobody(watch: loopwatch.Watch, events: RecordingReporter) -> None:
+    """It counts as one that does not run: the sampler goes on looking at the others, and a snapshot can be taken."""
+    loop = Failing()  # type: ignore[abstract]
+    thread = threading.Thread(target=loop.run_forever, name="failing")
+    thread.start()
+    try:
+        end = time.monotonic() + 10
+        while not (states := list(watch._loops.states.values())) and time.monotonic() < end:
+            time.sleep(0.01)
+        (state,) = states
+        time.sleep(WARM)  # the sampler sleeps by now, and glances
+        loop.broken = True
+        time.sleep(2 * WARM)
+        assert not state.running() and not state.is_gone()
+        assert [stats.stalled for stats in watch.snapshot().loops] == [0.0]
+
+        async def main() -> None:
+            await asyncio.sleep(WARM)
+            block()
+
+        asyncio.run(main())
+        assert longest(events).loop == "main"
+    finally:
+        loop.broken = False
+        loop.stop()
+        thread.join()
+
+
+@pytest.mark.parametrize("reason", [OSError, RuntimeError])
+def test_a_beat_that_could_not_be_sent_shows_no_stall(reason: type[Exception]) -> None:
+    """Whatever the loop raises; the next look tries again. That it is closed is no fault of ours."""
+    loop, clock, faults = Refusing(), FakeClock(), deque[BaseException]()  # type: ignore[abstract]
+    loop.reason = reason
+    state = PulseState(loop, 0.1, Outlets(Alarm(), deque(), faults, lambda state: None, clock))
+    state.take_place(0)
+    for _ in range(2):
+        state.glance()
+        clock.advance(1.0)
+        assert (state.mark, state.age(clock())) == (NEVER, 0.0)
+    assert [type(fault) for fault in faults] == ([] if reason is RuntimeError else [OSError, OSError])

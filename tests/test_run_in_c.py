@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import copy
+import functools
 import gc
+import pickle
 import sys
 import traceback
 import weakref
@@ -15,6 +18,7 @@ from typing import Any
 import pytest
 
 from loopwatch.observe.genuine import handle_shape
+from loopwatch.observe.step_codes import code_of_run
 from loopwatch.observe.steps import QUICK
 from loopwatch.testing import FakeClock
 from tests.implementations import accelerator
@@ -311,6 +315,31 @@ def test_a_wrong_call_is_a_type_error() -> None:
     for wrong in (lambda: run(), lambda: run(1, 2), lambda: run(handle=1)):
         with pytest.raises(TypeError):
             wrong()
+
+
+@pytest.mark.parametrize("copying", [copy.copy, copy.deepcopy, lambda run: pickle.loads(pickle.dumps(run))],
+                         ids=["copy", "deepcopy", "pickle"])  # fmt: skip
+def test_it_is_copied_as_a_function_is(copying: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its name, so that what copies or pickles a class with all that is in it still can."""
+    run = functools.update_wrapper(run_in_c(), GENUINE)
+    monkeypatch.setattr(events.Handle, "_run", run)
+    assert copying(events.Handle._run) is run
+
+
+@pytest.mark.parametrize("name", ["__code__", "__globals__", "__defaults__", "__kwdefaults__", "__closure__"])
+def test_it_tells_what_tools_ask_of_a_function(name: str) -> None:
+    """As the one in Python that it calls where it must; it cannot be changed."""
+    run = run_in_c()
+    assert getattr(run, name) is getattr(run.reference, name)
+    with pytest.raises(AttributeError):
+        setattr(run, name, None)
+
+
+def test_where_a_step_begins_is_told_by_the_code_of_the_one_in_python() -> None:
+    """Its own has no frame."""
+    run = run_in_c()
+    assert code_of_run(run) == (run.reference.__code__,)
+    assert code_of_run(len) == ()
 
 
 def test_what_is_slow_is_told_with_the_handle() -> None:

@@ -312,3 +312,18 @@ def test_a_loop_whose_polls_cannot_be_seen_keeps_the_sampler_awake(stage: Stage)
     assert not stage.sampler._calm()
     stage.loop.alive = False
     assert stage.sampler._calm()
+
+
+def test_a_loop_that_fails_when_asked_does_not_end_the_sampler(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where that is as it lies down: it rests shortly, and the failure is told."""
+    stage.poll()
+    stage.sampler.tick()
+    stage.clock.advance(2 * PACE)
+
+    def fail() -> float:
+        raise ReferenceError
+
+    monkeypatch.setattr(stage.sampler, "_sleep", fail)
+    assert 0 < stage.sampler._plan() <= PACE
+    assert [type(fault) for fault in stage.faults] == [ReferenceError]
+    stage.faults.clear()

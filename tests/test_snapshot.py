@@ -55,6 +55,9 @@ class State:
     def loop(self) -> Loop | None:
         return self.lives
 
+    def is_gone(self) -> bool:
+        return self.lives is None or self.lives.closed
+
     def active(self, now: float) -> float:
         return self.ran + (now - self.run_started if self.run_started < inf else 0.0) - self.idle_now(now)
 

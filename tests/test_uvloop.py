@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import loopwatch
+from loopwatch.observe.calls import IN_C
 from loopwatch.testing import RecordingReporter
 from tests.holding import HELD, WARM, line, longest, watching
 
@@ -150,9 +151,13 @@ WAYS: dict[str, Callable[[], Any]] = {
 }
 
 
+GIVEN = ("task", "call_soon", "call_later", "threadsafe", "reader", "signal", "subprocess")
+"""The ways in which the loop is given the callback, which is timed then."""
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_block_is_found_wherever_it_happens(way: str, watch: loopwatch.Watch, events: RecordingReporter) -> None:
-    """With its line, its duration, its cause, and the word that it was not timed exactly."""
+    """With its line, its duration and its cause; where it was not timed exactly, it says by how much it may be off."""
 
     async def main() -> None:
         await asyncio.sleep(WARM)
@@ -162,8 +167,8 @@ def test_a_block_is_found_wherever_it_happens(way: str, watch: loopwatch.Watch, 
     uvloop.run(main())
     stall = longest(events)
     assert stall.culprit is not None and stall.culprit.line == line("block", __file__)
-    assert stall.evidence["exact"] is False
-    assert abs(stall.duration - HELD) <= stall.evidence["within_seconds"] + 0.01
+    assert stall.evidence.get("exact", True) is (IN_C and way in GIVEN)
+    assert abs(stall.duration - HELD) <= stall.evidence.get("within_seconds", 0.0) + 0.01
     assert (stall.kind, stall.cause, stall.evidence["call"]) == ("step", "wait", "time.sleep")
     assert stall.loop == "main"
     assert stall.task == ("the task" if way == "task" else stall.task)

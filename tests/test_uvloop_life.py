@@ -19,6 +19,7 @@ import pytest
 
 import loopwatch
 from loopwatch.model import Stall
+from loopwatch.observe.calls import IN_C
 from loopwatch.observe.uvloop_state import UvloopState
 from loopwatch.testing import RecordingReporter
 from tests.holding import HELD, THRESHOLD, WARM, line, longest, watching
@@ -65,7 +66,7 @@ def until(condition: Any) -> None:
 def test_a_closed_loop_is_not_asked_again(watch: loopwatch.Watch) -> None:
     """Its numbers stay; its counters are gone, and nobody touches them."""
     loop = uvloop.new_event_loop()
-    loop.run_until_complete(asyncio.sleep(0.01))
+    loop.run_until_complete(asyncio.sleep(0.1))
     (state,) = states(watch)
     before = state.times(0.0)
     assert before[0] > 0 and before[1] > 0.005
@@ -170,7 +171,10 @@ def test_turns_are_counted(watch: loopwatch.Watch) -> None:
     uvloop.run(main())
     (stats,) = watch.snapshot().loops
     assert 200 <= stats.turns <= 230
-    assert (stats.steps, stats.step_duration.sum) == (0, 0)
+    if IN_C:
+        assert 200 <= stats.steps <= 230 and 0 < stats.step_duration.sum <= stats.active
+    else:
+        assert (stats.steps, stats.step_duration.sum) == (0, 0)
     assert stats.turn_duration.sum == stats.active
 
 
@@ -255,7 +259,7 @@ def test_a_watch_may_be_installed_in_a_running_loop(events: RecordingReporter) -
             assert [each.seen for each in watch.snapshot().coverage if "uvloop" in each.subject] == ["partial"]
         for stall in (first, second):
             assert stall.culprit is not None and stall.culprit.line == line("block", __file__)
-            assert abs(stall.duration - HELD) <= stall.evidence["within_seconds"] + 0.05
+            assert abs(stall.duration - HELD) <= stall.evidence.get("within_seconds", 0.0) + 0.05
         assert [frame.function for frame in second.stack][-1:] == ["block"]
         assert all(frame.module != "asyncio.runners" for frame in second.stack)
 

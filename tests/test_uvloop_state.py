@@ -215,7 +215,7 @@ def test_a_run_that_ends_is_judged(watched: Watched) -> None:
 def test_what_is_closed_is_not_asked(watched: Watched) -> None:
     """Neither by a look nor by a snapshot."""
     watched.state.end(watched.clock())
-    assert watched.state.let_go() == 1
+    assert watched.state.before_close() == 1
     watched.loop.closed = True
     watched.state.refresh()
     watched.state.glance()
@@ -231,3 +231,23 @@ def test_turns_are_counted_as_libuv_counts_them(watched: Watched) -> None:
     watched.loop.poll(0.1)
     watched.state.refresh()
     assert sum(watched.state.turn_counts) - before == 11
+
+
+def test_that_it_waits_on_is_told_by_its_idle_time_alone(watched: Watched) -> None:
+    """A moment of work is none; more is for a look to find, as is a loop that is closed or was not seen to wait."""
+    watched.loop.work(0.01)
+    watched.state.refresh()
+    assert not watched.state.waits_on(watched.clock())
+    watched.loop.poll(1.0)
+    watched.state.refresh()
+    for _ in range(3):
+        watched.loop.poll(0.1)
+        assert watched.state.waits_on(watched.clock())
+    watched.loop.turn(0.0001)
+    watched.loop.poll(0.1)
+    assert watched.state.waits_on(watched.clock())
+    watched.loop.turn(0.01)
+    watched.loop.poll(0.1)
+    assert not watched.state.waits_on(watched.clock())
+    watched.loop.closed = True
+    assert not watched.state.waits_on(watched.clock())

@@ -1,4 +1,4 @@
-"""The stopwatch in C, see ``_steps_c.c``; put to use by ``accelerated.py``."""
+"""The stopwatch in C, see ``stopwatch/module.h``; put to use by ``accelerated.py``."""
 
 from collections.abc import Callable
 from types import MemberDescriptorType

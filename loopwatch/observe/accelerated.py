@@ -1,6 +1,6 @@
 """The stopwatch in C behind the contract of ``_steps_py.py``, which stays in charge of all that is not quick.
 
-Importing this raises ImportError where the C file was not compiled.
+Importing this raises ImportError where the C files were not compiled.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def make_run(previous: Callable[[Any], None], adopt: Callable[[Any], Any], clock
     reference = _steps_py.make_run(previous, adopt, clock)
     slots, types = shape or (None, ())
     direct = not last.why_indirect
-    return _steps_c.make_run(previous, reference, settle, _ours_or(clock), QUICK, slots, types, direct)
+    return _steps_c.make_run(previous, reference, settle, ours_or(clock), QUICK, slots, types, direct)
 
 
 def _shape_for(previous: Any) -> tuple[HandleShape | None, str]:
@@ -70,10 +70,10 @@ def _shape_for(previous: Any) -> tuple[HandleShape | None, str]:
 def make_select(state: Any, inner: Callable[[Any], Any], alarm: Any, clock: Callable[[], float]) -> Any:
     """See ``_steps_py.make_select``."""
     reference = _steps_py.make_select(state, inner, alarm, clock)
-    return _steps_c.make_select(state, inner, reference, alarm, _ours_or(clock), QUICK, epoll_types(inner))
+    return _steps_c.make_select(state, inner, reference, alarm, ours_or(clock), QUICK, epoll_types(inner))
 
 
-def _ours_or(clock: Callable[[], float]) -> Callable[[], float] | None:
+def ours_or(clock: Callable[[], float]) -> Callable[[], float] | None:
     """None where C may read the clock without calling it: if it is ours, and both show the same time."""
     if clock is not cast(object, _compat.clocks.monotonic):
         return clock

@@ -111,13 +111,19 @@ class Lateness:
             self._noted_at = now
             self._queued = self._clock.queued()
 
-    def rest(self, alarm: Alarm, seconds: float) -> float:
-        """Sleep until the alarm, at most ``seconds``; how long the interpreter kept the sampler waiting afterwards."""
+    def rest(self, alarm: Alarm, seconds: float, again: Callable[[float], bool] | None = None) -> float:
+        """Sleep until the alarm, at most ``seconds``; how long the interpreter kept the sampler waiting afterwards.
+
+        ``again``, given when it was to come to, is asked whether to sleep once more, as long as nobody has woken it.
+        """
         gap = clocks.monotonic() - self.until
         kept = self.since(self.until, gap) if gap >= NOTABLE else 0.0
-        self._before = before = _moment()
-        planned = before.at + seconds
-        woken = alarm.rest(seconds)
+        while True:
+            self._before = before = _moment()
+            planned = before.at + seconds
+            woken = alarm.rest(seconds)
+            if woken is not None or again is None or not again(planned):
+                break
         self.woken = woken is not None
         self._due = planned if woken is None else min(planned, woken)
         return kept + self.since(self._due, max(0.0, clocks.monotonic() - self._due))

@@ -85,16 +85,21 @@ class AsyncioHook:
     def uninstall(self) -> None:
         """Put everything back as it was; loops go on unwatched."""
         patches.take_out()
-        here = threading.get_ident()
         for state in list(self.states.values()):
-            if state.ident == here and state.running():  # what runs now is over for us
-                self._end_step(state)
-                state.end_turn(self.outlets.clock())
-            if state.pending:
-                state.counted(())
-            self.detach(state)
+            self.dismiss(state)
         self._arrivals.clear()
         self._running.clear()
+
+    def dismiss(self, state: LoopState) -> None:
+        """Watch one loop no longer: what runs now, in this thread, is over for us."""
+        if state.ident == threading.get_ident() and state.running():
+            will_end = state.handle is not None and all(each.state is not state for each in self._arrivals.values())
+            self._end_step(state)
+            state.quick -= will_end  # its real end, which is still to come, counts it once more
+            state.end_turn(self.outlets.clock())
+        if state.pending:
+            state.counted(())
+        self.detach(state)
 
     def hand_over(self) -> None:
         """Publish what has ended in the turn that is under way in this thread, without waiting for its poll."""
@@ -239,6 +244,7 @@ class AsyncioHook:
 
     def detach(self, state: LoopState) -> None:
         """Take our hooks off one loop (it closed, or the watch ends)."""
+        state.let_go()  # first: without ``_loopwatch`` nobody tells us that it is closed
         self.states.pop(id(state), None)
         loop = state.loop()
         if loop is not None and getattr(loop, "_loopwatch", None) is state:
@@ -359,6 +365,7 @@ class AsyncioHook:
     def after_fork(self) -> None:
         """In the child of a fork no loop runs (asyncio says so, too); one that goes on is taken in like a new one."""
         for state in list(self.states.values()):
+            state.after_fork()
             self.detach(state)
         self._running.clear()
         self._arrivals.clear()

@@ -23,8 +23,9 @@ def step_codes() -> tuple[CodeType, ...]:
 class ForeignLoops:
     """All loops of the process that are not asyncio's, while installed. Their states are with those of ``loops``."""
 
-    def __init__(self, loops: AsyncioHook) -> None:
+    def __init__(self, loops: AsyncioHook, exact_uvloop: bool = False) -> None:
         self._loops = loops
+        self._exact_uvloop = exact_uvloop
         self._uvloops: UvloopHook | None = None
         self._pulses = PulseHook(loops)
         self._installed = False
@@ -71,7 +72,7 @@ class ForeignLoops:
             from .uvloop_loop import UvloopHook
 
             with self._making:
-                hook = self._uvloops = self._uvloops or UvloopHook(self._loops)
+                hook = self._uvloops = self._uvloops or UvloopHook(self._loops, self._exact_uvloop)
             hook.refresh()
             if not self._installed:  # meanwhile, in another thread
                 hook.uninstall()

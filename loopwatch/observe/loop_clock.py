@@ -149,9 +149,25 @@ class LoopClock(Stopwatch):
     def glance(self) -> None:
         """The same, between two looks at all that there is to see."""
 
+    def waits_on(self, now: float) -> bool:
+        """Whether it has waited ever since the last glance, where that can be told by next to nothing."""
+        return False
+
     def at_rest(self, since: float) -> bool:
         """Whether it waits and has done nothing since then."""
         return self.mark == NEVER and self.last_seen() <= since
+
+    def marks(self) -> tuple[float, float]:
+        """When what goes on began: the step, ``NEVER`` while it waits, and the turn."""
+        return self.mark, self.turn
+
+    def seconds_timed(self) -> float:
+        """The seconds of all steps, where they do not tile the time in which the loop is active."""
+        return 0.0
+
+    def times_exactly(self, mark: float) -> bool:
+        """Whether the loop's own thread has read the clock for what began at ``mark`` and goes on."""
+        return self.tells_of_steps
 
     def holds(self, mark: float) -> bool:
         """Whether what began at ``mark`` still goes on."""

@@ -100,6 +100,12 @@ class LoopState(LoopClock):
         if self.pending:
             self.counted(())
 
+    def let_go(self) -> None:
+        """Nobody tells any more when the loop is closed: nothing is touched that would be gone then."""
+
+    def after_fork(self) -> None:
+        """In the child: what another thread may have held is renewed."""
+
     def make_select(self, inner: Callable[[Any], Any]) -> Any:
         """The function to put around the ``select`` of the loop's selector."""
         return make_select(self, inner, self.outlets.alarm, self.outlets.clock)

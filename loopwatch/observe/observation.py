@@ -206,7 +206,7 @@ class Observation:
 
     def looks_of(self, held: Held) -> list[Look]:
         """What was seen of one step, or of the steps of one turn."""
-        if held.kind == "step":
+        if held.kind == "step" and held.within is None:
             return [look for look in self._looks if abs(look.sample.step - held.started) <= SAME]
         return [look for look in self._looks if held.started <= look.sample.at <= held.ended]
 

@@ -12,7 +12,7 @@ from .entry_state import EntryState
 from .host import GcHook, Span, overlap
 from .loop_state import Held, LoopState
 from .observation import Look, Observation, load, seen_ready
-from .seen_steps import seen_steps
+from .seen_steps import UNSEEN, seen_steps
 
 clocks = _compat.clocks
 
@@ -40,8 +40,9 @@ class Overruns:
         now = self._clock()
         looks = seen.looks_of(held)
         samples = self._samples(held, looks)
-        handle, steps = (held.handle, held.steps) if state.tells_of_steps else seen_steps(samples)
-        kind = held.kind if state.tells_of_steps or steps == 1 else "turn"
+        told = state.tells_of_steps or held.within is None or held.handle is not UNSEEN
+        handle, steps = (held.handle, held.steps) if told else seen_steps(samples)
+        kind = held.kind if told or steps == 1 else "turn"
         spent = load(held, seen.readings(held), known.read(state, self._clock) if known is not None else None)
         collected, collection = overlap(self._collector.pauses, held.started, held.ended)
         stood, _ = overlap(self.standstills, held.started, held.ended)

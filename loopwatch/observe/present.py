@@ -52,7 +52,8 @@ def _name_of(coroutine: Any) -> str | None:
 def handle_of(state: LoopState) -> HandleFacts | None:
     """What the step that runs was made from; of a loop that does not tell of its steps it is not known yet."""
     if not state.tells_of_steps:
-        return UNSEEN
+        timed = getattr(state, "exact", None)
+        return (timed.described() if timed is not None else None) or UNSEEN
     handle = state.handle
     return None if handle is None else describe(handle)
 

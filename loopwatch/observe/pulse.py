@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from .. import _compat
 from .asyncio_loop import AsyncioHook
+from .guard import theirs
 from .loop_state import Held, LoopState, Outlets
 from .running_loops import thread_name
 from .seen_steps import UNSEEN
@@ -93,8 +95,10 @@ class PulseState(LoopState):
         self.turn = self.mark = now
         try:
             loop.call_soon_threadsafe(self._beat, now, max(0.0, now - self._seen_at))
-        except RuntimeError:  # closed meanwhile
-            self._sent, self.mark = self._answered, NEVER
+        except Exception as error:
+            self._sent, self.mark = self._answered, NEVER  # a beat that was not sent does not show that it is held
+            if not isinstance(error, RuntimeError):  # that means that it was closed meanwhile
+                self.outlets.faults.append(error)
 
     def _beat(self, sent: float, within: float) -> None:
         """The loop has got round to it. Never raises."""
@@ -119,6 +123,22 @@ class PulseState(LoopState):
             self.outlets.alarm.wake()
 
     # --- its life and numbers ---
+
+    def running(self) -> bool:
+        """A loop that fails when it is asked counts as one that does not run: nothing can be seen of it."""
+        return self._asked(super().running)
+
+    def is_gone(self) -> bool:
+        return self._asked(super().is_gone)
+
+    @staticmethod
+    def _asked(question: Callable[[], bool]) -> bool:
+        try:
+            return question()
+        except Exception as error:  # it is code of the application's
+            if theirs(error):
+                raise
+            return False
 
     def end_turn(self, now: float) -> None:
         self.mark = NEVER

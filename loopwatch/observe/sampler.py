@@ -106,7 +106,7 @@ class Sampler:
             while not self._stopping:
                 pause = pause if calm else self._plan()
                 resting, calm = calm or self.alarm.asleep, False
-                late = lateness.rest(self.alarm, pause)
+                late = lateness.rest(self.alarm, pause, self._waits_on if resting else None)
                 began = lateness.until
                 if resting:
                     self.alarm.asleep = False
@@ -135,7 +135,7 @@ class Sampler:
         if not (self._woken or self._oldest) and self._guarded(self._calm):
             self.alarm.asleep = True
             if self._guarded(self._calm):
-                return self._sleep()
+                return self._guarded(self._sleep) or SHORTEST
             self.alarm.asleep = False  # someone became busy before the flag was up
         # Also after a look that took long others get their turn.
         return max(SHORTEST, min(self.period, self.pool_period) / 2, self._due - self.clock())
@@ -144,6 +144,23 @@ class Sampler:
         """How long to rest where nothing goes on: of some loops a glance must tell when that is over."""
         wakes = all(state.wakes_sampler or not state.running() for state in list(self.loops.states.values()))
         return _ASLEEP if wakes else min(self.threshold, _ASLEEP)
+
+    def _waits_on(self, planned: float) -> bool:
+        """Whether the loops that wake nobody have waited all the time: mostly, so it is asked by very little."""
+        try:
+            now = self.clock()
+            if now - planned >= NOTABLE or now >= self._due + _ASLEEP or self._stopping:
+                return False
+            known = False
+            for state in list(self.loops.states.values()):
+                if not state.wakes_sampler:
+                    known = True
+                    if not state.waits_on(now):
+                        return False
+            return known
+        except Exception as error:
+            self.on_fault(error)
+            return False
 
     def _still_calm(self) -> bool:
         """Glance at the loops that wake nobody, where there are any."""
@@ -260,7 +277,7 @@ class Sampler:
         if seen is None:
             seen = self._seen[state] = Observation(keep=len(self._seen) < _KEPT_OPEN)
         state.refresh()
-        mark, turn = state.mark, state.turn
+        mark, turn = state.marks()
         seen.follow(turn, state.away)
         if not state.running():
             return None
@@ -320,6 +337,7 @@ class Sampler:
                 tale.put_off = True
                 continue
             tale.put_off = False
+            exact = state.times_exactly(mark)
             facts = handle_of(state) if kind == "step" else HandleFacts("many callbacks")
             over = not state.holds(mark) if kind == "step" else abs(state.turn - seen.turn) > SAME
             if over or facts is None:
@@ -329,7 +347,7 @@ class Sampler:
             active = state.active(now) - age
             turn = now - seen.turn
             overrun = Held(state, kind, now - age, now, facts, waiting_of(state), 1, turn, (), None, active, state.base)
-            overrun = overrun._replace(within=None if state.tells_of_steps else self.period)
+            overrun = overrun._replace(within=None if exact else self.period)
             self.on_overrun(self._overruns.of(overrun, tale.id))
 
     def _collect(self, now: float) -> None:

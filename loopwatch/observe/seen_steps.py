@@ -9,7 +9,7 @@ from .._names import qualified_name
 from ..facts import UNKNOWN_CALLBACK, HandleFacts, Sample
 
 UNSEEN = HandleFacts(UNKNOWN_CALLBACK)
-_MANY = HandleFacts("many callbacks")
+MANY = HandleFacts("many callbacks")
 
 
 class SeenSteps(NamedTuple):
@@ -22,9 +22,9 @@ class SeenSteps(NamedTuple):
 def seen_steps(samples: Sequence[Sample]) -> SeenSteps:
     """One step, where each look has found the same function called for the same task; many where they differ."""
     shown = [sample for sample in samples if sample.frames]
-    kinds = {(sample.task, id(sample.frames[0].code)) for sample in shown}
+    kinds = {(sample.task, id(sample.frames[0].code), sample.step) for sample in shown}
     if len(kinds) > 1:
-        return SeenSteps(_MANY, len(kinds))
+        return SeenSteps(MANY, len(kinds))
     if not shown:
         known = next((sample for sample in samples if sample.task is not None), None)
         return SeenSteps(UNSEEN if known is None else UNSEEN._replace(task=known.task, coroutine=known.coroutine), 1)

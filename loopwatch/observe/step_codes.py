@@ -39,9 +39,10 @@ STDLIB = tuple(
 
 
 def code_of_run(function: Any) -> tuple[CodeType, ...]:
-    """The code whose frames are those of a function that stands in ``Handle._run``, which may run without one."""
+    """The code whose frames are those of a function that stands in ``Handle._run``; one in C runs without any,
+    and tells the code of the one in Python that it calls where it cannot do that."""
     code = getattr(function, "__code__", None)
-    return (code,) if code is not None else tuple(_codes_of(getattr(function, "reference", None)))
+    return () if code is None else (code,)
 
 
 def begins_step(frame: FrameType, codes: Collection[CodeType]) -> bool:

@@ -9,7 +9,7 @@ import sys
 from types import CodeType
 from typing import Any
 
-current: dict[int, Any] = {}
+watcher: Any = None
 """The hook that is installed, if one is: our methods serve whichever watch there is."""
 
 
@@ -18,16 +18,11 @@ def loop_class() -> Any:
     return getattr(sys.modules.get("uvloop"), "Loop", None)
 
 
-def watcher() -> Any:
-    """The hook that is installed, if one is."""
-    return next(iter(current.values()), None)
-
-
 def make_run_forever(previous: Any) -> Any:
     """A ``run_forever`` that tells the hook when the loop enters ``previous`` and when it leaves it."""
 
     def run_forever(self: Any) -> Any:
-        hook = watcher()
+        hook = watcher
         if hook is None:
             return previous(self)
         state = hook.enter(self, sys._getframe())

@@ -16,17 +16,24 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
+from . import uvloop_entry
 from .asyncio_loop import AsyncioHook
+from .calls import make_schedule
 from .handles import coroutine_of
 from .libuv import Libuv, Unsuitable, open_libuv
 from .running_loops import native_id, thread_name
 from .stacks import depth_of
-from .uvloop_entry import current, loop_class, make_run_forever
+from .uvloop_entry import loop_class, make_run_forever
 from .uvloop_state import UvloopState
 
 COUNTED = (
     "libuv's counters tell when they are active and how often they turn; what holds them is seen by looking, so a "
     "stall is timed to within one look; single steps and ready callbacks are not counted"
+)
+
+TIMED = (
+    "callbacks that are given to the loop (tasks, timers, readers and writers, signals) are timed one by one; what it "
+    "calls by itself, as protocols, is seen by looking, and timed to within one look, by libuv's counters"
 )
 
 
@@ -68,8 +75,10 @@ class UvloopHook:
     Their states are kept with those of ``loops``.
     """
 
-    def __init__(self, loops: AsyncioHook) -> None:
+    def __init__(self, loops: AsyncioHook, exact: bool = False) -> None:
         self._loops = loops
+        self._exact = exact
+        """Whether what is given to the loops is timed."""
         self._libuv: Libuv | None = None
         self._refused: str | None = None
         self._installed = True
@@ -91,11 +100,18 @@ class UvloopHook:
 
     def uninstall(self) -> None:
         self._installed = False
-        current.pop(id(self), None)
-        if self._patched is not None and not current:
-            _RUN.take_out(self._patched)
-            _CLOSE.take_out(self._patched)
-        self._patched = None
+        for state in list(self._loops.states.values()):
+            if type(state) is UvloopState:  # before our close goes: then nobody tells that its counters are gone
+                self._loops.dismiss(state)
+        self._take_out()
+
+    def _take_out(self) -> None:
+        if uvloop_entry.watcher is self:
+            uvloop_entry.watcher = None
+        patched, self._patched = self._patched, None
+        if patched is not None and uvloop_entry.watcher is None:
+            for method in (_RUN, _CLOSE, *_SCHEDULING):
+                method.take_out(patched)
 
     def _open(self, kind: Any) -> bool:
         """Whether such loops can be watched: asks for the proof, once, and puts our methods into their class."""
@@ -104,10 +120,14 @@ class UvloopHook:
                 self._prove(kind)
             if self._libuv is not None and self._patched is None and self._installed:
                 self._patched = kind
-                current[id(self)] = self
+                uvloop_entry.watcher = self
                 _RUN.put(kind)
                 _CLOSE.put(kind)
-                self._loops.kinds.seen_in_part(kind, COUNTED)
+                for method in _SCHEDULING if self._exact else ():
+                    method.put(kind)
+                self._loops.kinds.seen_in_part(kind, TIMED if self._exact else COUNTED)
+                if not self._installed:  # meanwhile, in another thread
+                    self._take_out()
         return self._libuv is not None
 
     def _prove(self, kind: Any) -> None:
@@ -165,11 +185,7 @@ class UvloopHook:
     def _begin(self, loop: Any, depth: int, told_of_end: bool) -> UvloopState:
         """On the loop's own thread."""
         assert self._libuv is not None
-        state = self._known(loop)
-        if state is None:
-            state = UvloopState(loop, self._loops.threshold, self._loops.outlets, self._libuv)
-            loop._loopwatch = state
-            self._loops.states[id(state)] = state
+        state = self._known(loop) or self._take_in(loop)
         ident = threading.get_ident()
         native, name = native_id(ident), state.thread
         if ident != state.ident or native != state.native:
@@ -181,6 +197,28 @@ class UvloopHook:
         if not self._installed:  # meanwhile, in another thread
             self._loops.detach(state)
         return state
+
+    def _take_in(self, loop: Any) -> UvloopState:
+        """On the loop's own thread, or while it does not run."""
+        assert self._libuv is not None
+        state = UvloopState(loop, self._loops.threshold, self._loops.outlets, self._libuv, self._exact)
+        loop._loopwatch = state
+        self._loops.states[id(state)] = state
+        return state
+
+    def calls_of(self, loop: Any) -> Any:
+        """What times the callbacks of a loop, None where nothing does. Never raises.
+
+        The first of them may be scheduled before the loop runs.
+        """
+        try:
+            state = self._known(loop)
+            if state is None and self._exact and self._installed and not (loop.is_running() or loop.is_closed()):
+                state = self._take_in(loop)
+            return None if state is None or state.exact is None else state.exact.calls
+        except Exception as error:
+            self._loops.outlets.faults.append(error)
+            return None
 
     def enter(self, loop: Any, frame: FrameType) -> UvloopState | None:
         """A loop begins to run; returns what ``leave`` needs. Never raises."""
@@ -208,18 +246,36 @@ def _make_close(previous: Any) -> Any:
         state = getattr(self, "_loopwatch", None)
         if type(state) is not UvloopState:
             return previous(self)
-        pointer = state.let_go()
+        pointer = state.before_close()
         try:
             return previous(self)
         finally:
             if pointer is not None and not self.is_closed():
-                state.keep(pointer)
+                state.not_closed(pointer)
 
     return close
 
 
+def _calls_of(loop: Any) -> Any:
+    watcher = uvloop_entry.watcher
+    return None if watcher is None else watcher.calls_of(loop)
+
+
+def _scheduling(name: str, place: int, waits: bool = False) -> _Method:
+    return _Method(name, lambda previous: make_schedule(previous, _calls_of, place, waits))
+
+
 _RUN = _Method("run_forever", make_run_forever)
 _CLOSE = _Method("close", _make_close)
+_SCHEDULING = (
+    _scheduling("call_soon", 1, waits=True),
+    _scheduling("call_soon_threadsafe", 1, waits=True),
+    _scheduling("call_later", 2),  # call_at calls it
+    _scheduling("add_reader", 2),
+    _scheduling("add_writer", 2),
+    _scheduling("add_signal_handler", 2),
+)
+"""The methods by which callbacks are given to a loop, and which of their arguments these are."""
 
 
 def _loops_of(kind: Any) -> Iterator[Any]:

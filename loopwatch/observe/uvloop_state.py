@@ -17,12 +17,14 @@ from bisect import bisect_left
 from typing import Any
 
 from .. import _compat
+from ..facts import ContributorFacts, HandleFacts
 from ..metrics import TURN_BOUNDS
 from .libuv import Count, Libuv
 from .loop_clock import so_far
 from .loop_state import Held, LoopState, Outlets
-from .seen_steps import UNSEEN
+from .seen_steps import MANY, UNSEEN
 from .steps import NEVER
+from .uvloop_steps import UvloopSteps
 
 _TRIES = 3
 _TOGETHER = 0.0005
@@ -45,18 +47,24 @@ class UvloopState(LoopState):
         "_earlier",
         "_gate",
         "_last",
+        "_let_go",
         "_libuv",
         "_pointer",
         "_usual",
         "depth",
+        "exact",
         "told_of_end",
         "within",
     )
 
     tells_of_steps = wakes_sampler = False
 
-    def __init__(self, loop: Any, threshold: float, outlets: Outlets, libuv: Libuv) -> None:
+    def __init__(self, loop: Any, threshold: float, outlets: Outlets, libuv: Libuv, exact: bool = False) -> None:
+        self.exact: UvloopSteps | None = None
         super().__init__(loop, threshold, outlets)
+        if exact:
+            fault = outlets.faults.append
+            self.exact = UvloopSteps(loop, threshold, outlets.clock, self.step_counts, self._hold_exactly, fault)
         self.depth = 0
         self.within = 0.0
         self.told_of_end = True
@@ -64,6 +72,7 @@ class UvloopState(LoopState):
         self.polls_seen = True
         self._libuv = libuv
         self._pointer: int | None = libuv.pointer_of(loop)
+        self._let_go = False
         # Held while the counters are read, and while a run ends and a loop is about to be closed: so what is read is
         # there. A loop that runs refuses to be closed, also in this very thread, by what the collector ends.
         self._gate = threading.RLock()
@@ -100,18 +109,37 @@ class UvloopState(LoopState):
                 self._end_stretch(now, self.within)
             self.mark, self.turn = NEVER, now
 
-    def let_go(self) -> int | None:
-        """The loop is about to be closed: from here on its counters are not touched. Returns what ``keep`` needs."""
+    def before_close(self) -> int | None:
+        """The loop is about to be closed: from here on its counters are not touched. Returns what ``not_closed`` needs.
+
+        Waits for a look that is under way, which never lasts.
+        """
         with self._gate:
             if not self.running():
                 self._end_unsaid()
             pointer, self._pointer = self._pointer, None
             return pointer
 
-    def keep(self, pointer: int) -> None:
+    def not_closed(self, pointer: int) -> None:
         """It was not closed after all."""
         with self._gate:
-            self._pointer = pointer
+            if not self._let_go:
+                self._pointer = pointer
+
+    def let_go(self) -> None:
+        """Nobody will tell when the loop is closed: its counters are not touched any more."""
+        with self._gate:
+            self._let_go = True
+            if self.exact is not None:
+                self.exact.let_go()
+            self.before_close()
+
+    def after_fork(self) -> None:
+        """The thread that held the gate is not there, and whoever closes the loop now will not tell."""
+        self._gate = threading.RLock()
+        self._let_go, self._pointer = True, None
+        if self.exact is not None:
+            self.exact.let_go()
 
     # --- looking ---
 
@@ -137,12 +165,41 @@ class UvloopState(LoopState):
                 self._advance(count)
 
     def holds(self, mark: float) -> bool:
-        """Whether the stretch that began at ``mark`` still goes on."""
+        """Whether the stretch, or the step that is timed, that began at ``mark`` still goes on."""
+        if mark != NEVER and self.times_exactly(mark):
+            return True
         with self._gate:
             count = self._read() if self.ran < 0 else None
             last = self._last
             same = count is not None and not count.polling and count.turns == last.turns and count.idle == last.idle
             return same and self.mark == mark
+
+    def waits_on(self, now: float) -> bool:
+        with self._gate:
+            last, (_held, pointer) = self._last, self._open()
+            if pointer is None or self.ran >= 0 or not last.polling or self.mark != NEVER:
+                return False
+            return abs(now - last.at - (self._libuv.idle(pointer) - last.idle)) <= _TOGETHER
+
+    def marks(self) -> tuple[float, float]:
+        began = NEVER if self.exact is None else self.exact.began()
+        mark, turn = self.mark, self.turn
+        return (mark, turn) if began == NEVER else (began, began if mark == NEVER else min(turn, began))
+
+    def times_exactly(self, mark: float) -> bool:
+        return self.exact is not None and self.exact.began() == mark
+
+    def seconds_timed(self) -> float:
+        return 0.0 if self.exact is None else float(self.exact.calls.seconds)
+
+    @property
+    def quick(self) -> int:
+        """Steps that were timed, and quick."""
+        return 0 if self.exact is None else int(self.exact.calls.quick)
+
+    @quick.setter
+    def quick(self, steps: int) -> None:
+        """Counted elsewhere."""
 
     def at_rest(self, since: float) -> bool:
         """Whether it waits and has done next to nothing since the last look, however often it turned."""
@@ -151,7 +208,7 @@ class UvloopState(LoopState):
     def _waits_still(self) -> bool:
         """Whether it is in the same poll as before: asked most often, so by as few calls as will do."""
         with self._gate:
-            last, pointer = self._last, self._open()
+            last, (_held, pointer) = self._last, self._open()
             if pointer is None or self.ran >= 0 or not last.polling or self._libuv.turns(pointer) != last.turns:
                 return False
             at, idle = self.outlets.clock(), self._libuv.idle(pointer)
@@ -161,14 +218,17 @@ class UvloopState(LoopState):
             self._last = Count(at, idle, last.turns, True)
             return True
 
-    def _open(self) -> int | None:
-        """Where the loop's counters are; None once it is closed. With the gate held, and for as long as it is."""
+    def _open(self) -> tuple[Any, int | None]:
+        """The loop, and where its counters are; None once it is closed. With the gate held, and for as long as it is.
+
+        Whoever reads them has to hold the loop: one that nobody closes takes them along when its last user goes.
+        """
         loop = self.loop()
-        return None if loop is None or loop.is_closed() else self._pointer
+        return loop, None if loop is None or loop.is_closed() else self._pointer
 
     def _read(self) -> Count | None:
         """The counters now; None where the loop is closed. With the gate held."""
-        pointer, clock, libuv = self._open(), self.outlets.clock, self._libuv
+        (_held, pointer), clock, libuv = self._open(), self.outlets.clock, self._libuv
         if pointer is None:
             return None
         for _ in range(_TRIES):
@@ -243,14 +303,41 @@ class UvloopState(LoopState):
     def _learn(self, spent: float) -> None:
         self._usual += _LEARN * (min(spent, 2 * self._usual + _LEAST_USUAL) - self._usual)
 
+    def _hold_exactly(self, facts: HandleFacts, began: float, ended: float, delayed: int) -> None:
+        """A step that is timed has held the loop: on its thread."""
+        active = self.times(ended)[0] - (ended - began)
+        cpu, switches = _compat.clocks.thread_cpu(), _compat.voluntary_switches()
+        self._put(
+            Held(
+                self, "step", began, ended, facts, delayed, 1, 0.0, (), cpu, max(0.0, active), self.base, switches,
+                delayed,
+            )
+        )  # fmt: skip
+        if self.outlets.alarm.asleep:
+            self.outlets.alarm.wake()
+
     def _stall(self, began: float, ended: float, active: float, within: float) -> None:
+        kind, facts, steps = "step", UNSEEN, 1
+        named: tuple[ContributorFacts, ...] = ()
+        whole = ended - began
+        if self.exact is not None:
+            told = self.exact.told_in(began, ended)
+            if whole - told < self.threshold:
+                return
+            if told:  # the rest lies before, between and behind
+                kind, began, active = "turn", began + told, active + told
+            named = self.exact.named_in(began, ended)
+            if 2 * sum(each.seconds for each in named) >= whole - told:
+                kind, facts, steps = "turn", MANY, sum(each.steps for each in named)
         cpu = switches = None
         if threading.get_ident() == self.ident:  # as its run ends; the thread may be gone when this is told
             cpu, switches = _compat.clocks.thread_cpu(), _compat.voluntary_switches()
-        spent = ended - began
         held = Held(
-            self, "step", began, ended, UNSEEN, 0, 1, spent, (), cpu, active, self.base, switches, within=within
+            self, kind, began, ended, facts, 0, steps, whole, named, cpu, active, self.base, switches, within=within
         )
+        self._put(held)
+
+    def _put(self, held: Held) -> None:
         if len(self.outlets.held) == self.outlets.held.maxlen != 0:
             self.lost += 1
         self.outlets.held.append(held)
@@ -284,8 +371,8 @@ class UvloopState(LoopState):
         return self._last.at
 
     def ready_now(self) -> int:
-        """uvloop does not tell."""
-        return 0
+        """uvloop does not tell; what was given to it while that is timed is counted."""
+        return 0 if self.exact is None else max(0, int(self.exact.calls.waiting))
 
     def _astray(self) -> bool:
         return False

@@ -45,7 +45,7 @@ class _Totals:
         step, turn = (state.mark, state.turn) if state.mark < inf else (now, now)
         steps = [state.quick + state.step_counts[0], *state.step_counts[1:]]
         turns = [state.quick_turns + state.turn_counts[0], *state.turn_counts[1:]]
-        self.step.merge(steps, state.active(min(now, step)) if state.tells_of_steps else 0.0)
+        self.step.merge(steps, state.active(min(now, step)) if state.tells_of_steps else state.seconds_timed())
         self.turn.merge(turns, state.active(min(now, turn)))
         self.active += state.active(now)
         self.idle += state.idle_now(now)
@@ -132,7 +132,7 @@ class LoopTotals:
                 totals = table.setdefault(self._names.label(state.name), _Totals())
                 totals.add(state, now)
                 loop = state.loop()
-                if loop is None or loop.is_closed():
+                if loop is None or state.is_gone():
                     continue
                 totals.alive += 1
                 totals.ready += len(getattr(loop, "_ready", ()))

@@ -1,0 +1,24 @@
+/* The fields of a stopwatch. */
+
+#ifndef LOOPWATCH_FIELDS_H
+#define LOOPWATCH_FIELDS_H
+
+#include "shared.h"
+
+typedef struct {
+    PyObject_HEAD
+    Seconds mark;
+    Seconds turn;
+    Seconds idle;
+    int64_t quick;
+    int64_t quick_before;
+    int64_t quick_turns;
+    PyObject *handle;
+    PyObject *step_counts;
+    PyObject *turn_counts;
+} Fields;
+
+INTERNAL extern PyGetSetDef fields_getset[];
+INTERNAL extern PyType_Spec fields_spec;
+
+#endif

@@ -1,0 +1,82 @@
+/* Making the module. */
+
+#include "calls.h"
+
+static PyMethodDef functions[] = {
+    {"make_schedule", (PyCFunction)(void (*)(void))make_schedule, METH_VARARGS | METH_KEYWORDS, NULL},
+    {NULL},
+};
+
+static PyTypeObject *
+new_type(PyObject *owner, PyType_Spec *spec)
+{
+    return (PyTypeObject *)PyType_FromModuleAndSpec(owner, spec, NULL);
+}
+
+static int
+module_exec(PyObject *owner)
+{
+    Module *module = PyModule_GetState(owner);
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        PyErr_SetString(PyExc_ImportError, "_calls_c serves the main interpreter only");
+        return -1;
+    }
+    if ((module->calls_type = new_type(owner, &calls_spec)) == NULL
+        || (module->call_type = new_type(owner, &call_spec)) == NULL
+        || (module->schedule_type = new_type(owner, &schedule_spec)) == NULL) {
+        return -1;
+    }
+    return PyModule_AddType(owner, module->calls_type);
+}
+
+static int
+module_traverse(PyObject *owner, visitproc visit, void *arg)
+{
+    Module *module = PyModule_GetState(owner);
+    Py_VISIT(module->calls_type);
+    Py_VISIT(module->call_type);
+    Py_VISIT(module->schedule_type);
+    return 0;
+}
+
+static void
+module_free(void *object)
+{
+    Module *module = PyModule_GetState((PyObject *)object);
+#ifndef Py_GIL_DISABLED
+    while (module->kept > 0) {
+        PyObject_GC_Del(module->free[--module->kept]);
+    }
+#endif
+    Py_CLEAR(module->calls_type);
+    Py_CLEAR(module->call_type);
+    Py_CLEAR(module->schedule_type);
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, module_exec},
+#if PY_VERSION_HEX >= 0x030C0000
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#endif
+#ifdef Py_GIL_DISABLED
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "_calls_c",
+    .m_doc = "Times the callbacks of uvloop's loops in C; see _calls_py.py for what it does and why.",
+    .m_size = sizeof(Module),
+    .m_methods = functions,
+    .m_slots = module_slots,
+    .m_traverse = module_traverse,
+    .m_free = module_free,
+};
+
+PyMODINIT_FUNC
+PyInit__calls_c(void)
+{
+    return PyModuleDef_Init(&definition);
+}

@@ -1,0 +1,202 @@
+"""A look never reads the counters of a uvloop loop that is gone, whatever the watch and the loop do meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from loopwatch.observe.alarm import Alarm
+from loopwatch.observe.loop_state import Outlets
+from loopwatch.observe.uvloop_state import UvloopState
+from loopwatch.testing import RecordingReporter
+from tests.holding import watching
+from tests.programs import run
+
+uvloop = pytest.importorskip("uvloop")
+
+
+class Looked:
+    """libuv, with something that happens in the middle of each look."""
+
+    def __init__(self, libuv: Any, meanwhile: Callable[[], None]) -> None:
+        self._libuv = libuv
+        self._meanwhile = meanwhile
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._libuv, name)
+
+    def turns(self, pointer: int) -> int:
+        self._meanwhile()
+        turns: int = self._libuv.turns(pointer)
+        return turns
+
+
+def only_state(watch: Any) -> UvloopState:
+    (state,) = [each for each in watch._loops.states.values() if isinstance(each, UvloopState)]
+    return state
+
+
+def test_our_close_stays_until_the_last_look_is_over(events: RecordingReporter) -> None:
+    """It keeps the loop from being closed under a look; an uninstall from another thread waits for the look."""
+    inside, taken, guarded = threading.Event(), threading.Event(), list[bool]()
+
+    def meanwhile() -> None:
+        if threading.current_thread() is looker:
+            inside.set()
+            taken.wait(0.2)
+            guarded.append("close" in vars(uvloop.Loop))
+
+    def uninstall() -> None:
+        assert inside.wait(10)
+        watch._hooks.foreign_loops.uninstall()  # its numbers were kept before the look began
+        taken.set()
+
+    with watching(events) as watch:
+        loop = uvloop.new_event_loop()
+        loop.run_until_complete(asyncio.sleep(0))
+        state = only_state(watch)
+        state.ran -= watch._loops.outlets.clock()  # as while it runs, in a thread of its own
+        state._libuv = Looked(state._libuv, meanwhile)  # type: ignore[assignment]
+        looker = threading.Thread(target=state.glance)
+        uninstalling = threading.Thread(target=uninstall)
+        uninstalling.start()
+        looker.start()
+        looker.join()
+        uninstalling.join()
+        assert "close" not in vars(uvloop.Loop)
+        loop.close()
+    assert guarded and all(guarded)
+
+
+def test_a_loop_that_is_not_watched_any_more_is_not_asked(events: RecordingReporter) -> None:
+    """The sampler may still hold its state, and nobody would tell that the loop was closed."""
+
+    async def main() -> UvloopState:
+        with watching(events) as watch:
+            await asyncio.sleep(0.01)
+            return only_state(watch)
+
+    state = uvloop.run(main())
+    assert state._pointer is None
+    state.refresh()
+    assert not state.holds(state.mark)
+
+
+class Running:
+    """As much of a loop as is asked for."""
+
+    def is_running(self) -> bool:
+        return True
+
+    def is_closed(self) -> bool:
+        return False
+
+
+class Counters:
+    def pointer_of(self, loop: Any) -> int:
+        return 1
+
+    def configure(self, pointer: int) -> None:
+        pass
+
+    def idle(self, pointer: int) -> float:
+        return 0.0
+
+    def turns(self, pointer: int) -> int:
+        return 1
+
+
+def made(loop: Any, libuv: Any) -> UvloopState:
+    state = UvloopState(loop, 0.1, Outlets(Alarm(), deque(), deque(), lambda state: None), libuv)
+    state.begin(0.0, threading.get_ident(), "MainThread", 0)
+    return state
+
+
+def test_a_close_that_is_refused_brings_nothing_back() -> None:
+    """Where the watch has gone meanwhile."""
+    loop = Running()
+    state = made(loop, Counters())
+    pointer = state.before_close()
+    assert pointer == 1
+    state.not_closed(pointer)
+    assert state._pointer == 1
+    state.before_close()
+    state.let_go()
+    state.not_closed(pointer)
+    assert state._pointer is None
+
+
+LOOKS: dict[str, Callable[[UvloopState], object]] = {
+    "glance": lambda state: state.glance(),
+    "times": lambda state: state.times(0.0),
+    "holds": lambda state: state.holds(0.0),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_loop_that_is_forgotten_lives_until_the_look_is_over(look: str) -> None:
+    """One that nobody closes frees its counters when its last user lets go of it."""
+    loops = [Running()]
+    there = weakref.ref(loops[0])
+    alive: list[bool] = []
+
+    def forget() -> None:
+        loops.clear()
+        gc.collect()
+        alive.append(there() is not None)
+
+    state = made(loops[0], Counters())
+    state._libuv = Looked(Counters(), forget)  # type: ignore[assignment]
+    LOOKS[look](state)
+    assert alive and all(alive)
+    gc.collect()
+    assert there() is None
+
+
+FORKED = """
+    import asyncio, os, threading, time, warnings
+    import loopwatch, uvloop
+    from loopwatch.observe.uvloop_state import UvloopState
+    warnings.simplefilter("ignore", DeprecationWarning)  # to fork with threads is what is tested
+
+    async def main():
+        await asyncio.sleep(0.01)
+        (state,) = [each for each in watch._loops.states.values() if isinstance(each, UvloopState)]
+        held, over = threading.Event(), threading.Event()
+        def look():
+            with state._gate:
+                held.set()
+                over.wait()
+        looker = threading.Thread(target=look)
+        looker.start()
+        held.wait()
+        if (child := os.fork()) == 0:
+            raise SystemExit(7)
+        over.set()
+        looker.join()
+        deadline = time.monotonic() + 10
+        while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if ended == (0, 0):
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+        print("exit", os.waitstatus_to_exitcode(ended[1]) if ended[0] else "never")
+
+    with loopwatch.install(reporters=[], prometheus=False) as watch:
+        uvloop.run(main())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+def test_a_child_of_a_fork_in_the_middle_of_a_look_ends() -> None:
+    """The thread that looked is not there to end its look; the child's own run ends all the same."""
+    done = run(FORKED)
+    assert done.stdout == "exit 7\n", done.stderr
