@@ -20,12 +20,12 @@ room = "loopwatch/observe"
 accelerators = [
     Extension(
         f"loopwatch.observe.{name}",
-        sorted(glob(f"{room}/{sources}")),
+        sorted(glob(f"{room}/{folder}/*.c")),
         include_dirs=[f"{room}/stopwatch"],
         depends=sorted(glob(f"{room}/*/*.h")),  # in a source distribution, too
         optional=not must,
     )
-    for name, sources in (("_steps_c", "stopwatch/*.c"), ("_calls_c", "timed_calls/*.c"), ("_jobs_c", "_jobs_c.c"))
+    for name, folder in (("_steps_c", "stopwatch"), ("_calls_c", "timed_calls"), ("_jobs_c", "pool_jobs"))
 ]
 
 setup(ext_modules=[] if is_on("LOOPWATCH_NO_EXTENSIONS") else accelerators)

@@ -88,9 +88,13 @@ def test_the_sources_are_complete(sdist: Path) -> None:
     """All of the C files, with their headers, and their stubs are in, and nothing that was built."""
     observe = sdist / "loopwatch" / "observe"
     found = {file.name for file in observe.iterdir()}
-    assert found >= {"steps.py", "_steps_py.py", "_calls_py.py", "_jobs_c.c", *(f"{name}.pyi" for name in ACCELERATORS)}
+    assert found >= {"steps.py", "_steps_py.py", "_calls_py.py", *(f"{name}.pyi" for name in ACCELERATORS)}
     assert compiled(found) == []
-    for folder, few in (("stopwatch", {"module.c", "module.h"}), ("timed_calls", {"calls.c", "calls.h"})):
+    for folder, few in {
+        "stopwatch": {"module.c", "module.h"},
+        "timed_calls": {"calls.c", "calls.h"},
+        "pool_jobs": {"entry.c", "jobs.h"},
+    }.items():
         in_c = {file.name for file in (observe / folder).iterdir()}
         assert in_c == {file.name for file in (ROOT / "loopwatch" / "observe" / folder).glob("*.[ch]")}
         assert few <= in_c

@@ -1,4 +1,4 @@
-"""Jobs in C, see ``_jobs_c.c``; put to use by ``job_fields.py``."""
+"""Jobs in C, see ``pool_jobs/jobs.h``; put to use by ``job_fields.py``."""
 
 from collections.abc import Callable
 from typing import Any, final
