@@ -6,6 +6,7 @@ returns None and the watch says so in its coverage; nothing here raises ImportEr
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import contextlib
 import gc
@@ -299,6 +300,15 @@ BYTECODE_WITHIN_CODE = sys.version_info >= (3, 11)
 # Python 3.14 added InterpreterPoolExecutor, a ThreadPoolExecutor that pickles what it is given:
 # like a process pool it must get the caller's own function.
 InterpreterPoolExecutor: type | None = getattr(concurrent.futures, "InterpreterPoolExecutor", None)
+
+
+def current_task() -> Callable[[Any], Any]:
+    """What tells the task that runs in a loop, given the loop, None where none does.
+
+    Before 3.12 ``asyncio.current_task`` is Python code that asks a dictionary (``Lib/asyncio/tasks.py``).
+    """
+    known = getattr(asyncio.tasks, "_current_tasks", None)
+    return known.get if sys.version_info < (3, 12) and type(known) is dict else asyncio.current_task
 
 
 def outcome_of(future: concurrent.futures.Future[Any]) -> str:

@@ -77,6 +77,8 @@ class Accounts:
             if job.task is not None and job.started is not None:
                 self._callers.finished(job, counts)
         for lane in {job.lane for job in jobs}:
+            if (brief := lane.take()) is not None:
+                lane.counts.brief(*brief)
             lane.quick = lane.counts.are_quick()
         self._queued.charge()
         self._callers.look(now)

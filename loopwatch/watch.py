@@ -31,6 +31,7 @@ from .observe.spans import Tracing
 from .observe.steps import IMPLEMENTATION, how_timed
 from .record.coverage import coverage
 from .record.delivery import Delivery
+from .record.recorder import BRIEF
 from .report.exporters import Exporters
 from .report.notices import Notices
 from .report.spec import prepare_reporters
@@ -151,7 +152,7 @@ class Watch:
         self._tracing = Tracing(self._faults)
         outlets = Outlets(self._alarm, self._held, self._faults, lambda state: None, tracing=self._tracing)
         exact = calls.IN_C if settings.exact_uvloop == "auto" else bool(settings.exact_uvloop)
-        self._hooks = Hooks(settings.threshold, outlets, exact)
+        self._hooks = Hooks(settings.threshold, min(BRIEF, settings.executor_wait), outlets, exact)
         self._loops, self._executors = self._hooks.loops, self._hooks.executors
         self._pools = PoolWatch(self._executors, settings.executor_wait, self._on_backlog, self._tracing)
         self._sampler = Sampler(

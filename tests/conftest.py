@@ -24,7 +24,7 @@ from loopwatch.testing import FakeClock, RecordingReporter
 from tests import executing, state_bench
 from tests.bench import FOREVER, RUN, Watching
 from tests.made_deliveries import Gate, Make, deliveries
-from tests.made_jobs import Setting, setting_up
+from tests.made_jobs import KINDS, Setting, setting_up
 from tests.made_logs import Log
 from tests.made_offloads import made_own
 from tests.made_pools import World, made_world
@@ -292,10 +292,10 @@ def stage() -> Iterator[Stage]:
 # --- jobs: made up by a clock that stands still, or real ones ----------------------------------
 
 
-@pytest.fixture
-def setting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Setting]:
-    """A pool of two workers whose jobs are made up; at the end none has met an error of ours."""
-    with setting_up(monkeypatch) as setting:
+@pytest.fixture(params=KINDS)
+def setting(request: pytest.FixtureRequest) -> Iterator[Setting]:
+    """A pool of two workers whose jobs, of each kind, are made up; at the end none has met an error of ours."""
+    with setting_up(request.param) as setting:
         yield setting
 
 

@@ -10,10 +10,25 @@ from typing import Any
 
 import pytest
 
-from loopwatch.observe import jobs
+from loopwatch.observe import job_fields, jobs
 from loopwatch.observe.bounded import Finished
-from loopwatch.observe.jobs import NOWHERE, Job, Pool, RemoteJob
+from loopwatch.observe.jobs import IN_C, NOWHERE, Job, PlainJob, Pool, QuickJob, RemoteJob
 from loopwatch.testing import FakeClock
+
+KINDS: tuple[type[Any], ...] = (PlainJob, QuickJob) if IN_C else (PlainJob,)
+
+
+@contextlib.contextmanager
+def reading(**given: Any) -> Iterator[None]:
+    """Have jobs of every kind read these: ``_clock``, ``_thread_cpu``, ``here``."""
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in given.items():
+                patch.setattr(jobs, name, value)
+            job_fields.use(jobs._clock, jobs._thread_cpu, jobs.here)
+            yield
+    finally:
+        job_fields.use(jobs._clock, jobs._thread_cpu, jobs.here)
 
 
 class Executor:
@@ -23,7 +38,8 @@ class Executor:
 class Setting:
     """A pool of two workers, the clocks that its jobs read, and the jobs that it has finished."""
 
-    def __init__(self, clock: FakeClock, cpu: FakeClock) -> None:
+    def __init__(self, clock: FakeClock, cpu: FakeClock, kind: type[Any] = PlainJob) -> None:
+        self.kind = kind
         self.clock = clock
         self.cpu = cpu
         self.executor = Executor()
@@ -32,7 +48,7 @@ class Setting:
         self.finished = Finished(100_000)
 
     def submit(self, function: Any = max) -> tuple[Job, Future[Any]]:
-        job = Job(self.pool, function, self.pool.lane(sys._getframe(1), function, NOWHERE), self.finished)
+        job = self.kind(self.pool, function, self.pool.lane(sys._getframe(1), function, NOWHERE), self.finished)
         self.pool.waiting[job] = None
         future: Future[Any] = Future()
         future.add_done_callback(job.finish)
@@ -47,11 +63,10 @@ class Setting:
 
 
 @contextlib.contextmanager
-def setting_up(monkeypatch: pytest.MonkeyPatch) -> Iterator[Setting]:
+def setting_up(kind: type[Any]) -> Iterator[Setting]:
     """At the end no job has met an error of ours, unless the test has cleared it."""
     clock, cpu = FakeClock(100.0), FakeClock(5.0)
-    monkeypatch.setattr(jobs, "_clock", clock)
-    monkeypatch.setattr(jobs, "_thread_cpu", cpu)
     jobs.faults.clear()
-    yield Setting(clock, cpu)
+    with reading(_clock=clock, _thread_cpu=cpu):
+        yield Setting(clock, cpu, kind)
     assert list(jobs.faults) == []

@@ -13,7 +13,7 @@ from loopwatch.facts import Congestion, Origin
 from loopwatch.observe import jobs, pools
 from loopwatch.observe.bounded import Finished
 from loopwatch.observe.executors import Pools
-from loopwatch.observe.jobs import Job, Lane, Pool, RemoteJob, here
+from loopwatch.observe.jobs import Job, Lane, PlainJob, Pool, RemoteJob, here
 from loopwatch.observe.pools import PoolWatch
 from loopwatch.testing import FakeClock
 
@@ -58,7 +58,7 @@ class World:
 
     def submit(self, lane: Lane | None = None, pool: Pool | None = None, for_loop: bool = True) -> Job:
         pool = pool or self.pool
-        job = (Job if pool.inside else RemoteJob)(pool, max, lane or self.lane, self.hook.finished)
+        job = (PlainJob if pool.inside else RemoteJob)(pool, max, lane or self.lane, self.hook.finished)
         job.for_loop = for_loop
         if isinstance(job, RemoteJob):
             job.enter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from tests.programs import ROOT, run
 pytest.importorskip("setuptools", minversion="77")  # what the build needs, so that nothing is fetched
 
 SWITCHES = ("CIBUILDWHEEL", "LOOPWATCH_NO_EXTENSIONS", "LOOPWATCH_REQUIRE_C")
+ACCELERATORS = ("_steps_c", "_calls_c", "_jobs_c")
 NO_COMPILER = {"CC": "/nowhere/cc", "LDSHARED": "/nowhere/cc"}
 
 
@@ -79,16 +81,20 @@ def installed(folder: Path) -> tuple[set[str], str]:
 
 
 def compiled(names: set[str]) -> list[str]:
-    return [name for name in names if name.startswith("_steps_c.") and not name.endswith(("pyi", "c"))]
+    return [name for name in names if name.partition(".")[0] in ACCELERATORS and not name.endswith(("pyi", "c"))]
 
 
 def test_the_sources_are_complete(sdist: Path) -> None:
-    """All of the C files, with their headers, and their stub are in, and nothing that was built."""
+    """All of the C files, with their headers, and their stubs are in, and nothing that was built."""
     observe = sdist / "loopwatch" / "observe"
     found = {file.name for file in observe.iterdir()}
-    assert found >= {"_steps_c.pyi", "_steps_py.py", "steps.py", "_calls_c.pyi", "_calls_py.py"}
+    assert found >= {"steps.py", "_steps_py.py", "_calls_py.py", *(f"{name}.pyi" for name in ACCELERATORS)}
     assert compiled(found) == []
-    for folder, few in (("stopwatch", {"module.c", "module.h"}), ("timed_calls", {"calls.c", "calls.h"})):
+    for folder, few in {
+        "stopwatch": {"module.c", "module.h"},
+        "timed_calls": {"calls.c", "calls.h"},
+        "pool_jobs": {"entry.c", "jobs.h"},
+    }.items():
         in_c = {file.name for file in (observe / folder).iterdir()}
         assert in_c == {file.name for file in (ROOT / "loopwatch" / "observe" / folder).glob("*.[ch]")}
         assert few <= in_c
@@ -101,25 +107,25 @@ def test_with_a_compiler_the_accelerator_is_built_and_used(sdist: Path, tmp_path
     done = wheel(sdist, tmp_path, LOOPWATCH_REQUIRE_C="1")
     assert done.returncode == 0, done.stderr
     names, used = installed(tmp_path)
-    assert len(compiled(names)) == 1
-    assert {"_steps_c.pyi", "py.typed", "_loopwatch_pytest.py", "entry_points.txt"} <= names
+    assert len(compiled(names)) == len(ACCELERATORS)
+    assert {"py.typed", "_loopwatch_pytest.py", "entry_points.txt", *(f"{name}.pyi" for name in ACCELERATORS)} <= names
     assert [name for name in names if name.endswith((".c", ".h"))] == []
     assert used == "c"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the names of a library are shown otherwise")
 @pytest.mark.needs(programs=("nm",))
-def test_the_accelerator_shows_nothing_but_its_module() -> None:
+@pytest.mark.parametrize("name", ACCELERATORS)
+def test_an_accelerator_shows_nothing_but_its_module(name: str) -> None:
     """Its files call one another by names that no other library of the process can meet."""
     accelerator()
-    from loopwatch.observe import _steps_c
-
+    module = importlib.import_module(f"loopwatch.observe.{name}")
     shown = subprocess.run(
-        ["nm", "-D", "--defined-only", str(_steps_c.__file__)],
+        ["nm", "-D", "--defined-only", str(module.__file__)],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     names = [line.split()[-1] for line in shown.stdout.splitlines()]
-    assert [name for name in names if name not in ("_init", "_fini")] == ["PyInit__steps_c"]
+    assert [name for name in names if name not in ("_init", "_fini")] == [f"PyInit_{name}"]
 
 
 def test_without_a_compiler_it_is_left_out(sdist: Path, tmp_path: Path) -> None:

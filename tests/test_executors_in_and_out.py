@@ -275,7 +275,7 @@ def test_a_tool_that_wrapped_submit_after_us_is_kept(monkeypatch):
 def test_a_fault_of_ours_lets_the_job_run_unwatched(watched, monkeypatch):
     """The error is noted, and the application sees nothing of it."""
     with monkeypatch.context() as patch, ThreadPoolExecutor(1) as pool:
-        patch.setattr(Pool, "place", None)
+        patch.setattr(Pool, "_new_lane", None)
         assert pool.submit(double, 1).result() == 2
     assert [type(fault) for fault in watched.faults] == [TypeError]
     watched.faults.clear()

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from loopwatch.observe import executors, jobs
-from loopwatch.observe.jobs import Job, Pool
+from loopwatch.observe import executors
+from loopwatch.observe.jobs import Pool
 from tests.chores import double
 from tests.executing import SOON, Gate, Watched, target, until, watching
+from tests.made_jobs import KINDS, reading
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="needs a signal that nobody else sends")
 
@@ -68,7 +69,7 @@ def test_an_interrupted_submit_raises_and_leaves_no_job(watched: Watched, interr
     """Before the pool has it: nothing was submitted."""
     with ThreadPoolExecutor(1) as pool:
         with monkeypatch.context() as patch:
-            patch.setattr(Pool, "place", interrupt)
+            patch.setattr(Pool, "_new_lane", interrupt)
             with pytest.raises(interrupt.kind):
                 pool.submit(double, 1)
         assert watched.quiet()
@@ -121,27 +122,26 @@ def test_an_interrupted_cancel_raises(watched: Watched, interrupt: Any, monkeypa
         watched.job()
 
 
-def test_an_interrupted_begin_raises_and_counts_no_job(watched: Watched, interrupt: Any, monkeypatch: Any) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_interrupted_begin_raises_and_counts_no_job(watched: Watched, interrupt: Any, kind: Any) -> None:
     """What breaks out in a worker ends the job, as it would have ended the function."""
     with ThreadPoolExecutor(1) as pool:
         pool.submit(double, 1).result()
-        job = Job(watched.pool(), double, watched.job().lane, watched.hook.finished)
-        monkeypatch.setattr(jobs, "_thread_cpu", interrupt)
-        with pytest.raises(interrupt.kind):
+        job = kind(watched.pool(), double, watched.job().lane, watched.hook.finished)
+        with reading(_thread_cpu=interrupt), pytest.raises(interrupt.kind):
             job()
 
 
-def test_an_interrupted_end_leaves_no_job(watched: Watched, interrupt: Any, monkeypatch: Any) -> None:
+def test_an_interrupted_end_leaves_no_job(watched: Watched, interrupt: Any) -> None:
     """The callbacks of a future run in whoever cancels it."""
     gate = Gate()
     with ThreadPoolExecutor(1) as pool:
         held = pool.submit(gate.hold)
         assert gate.entered.acquire(timeout=SOON)
         waiting = pool.submit(double, 1)
-        with monkeypatch.context() as patch:
-            patch.setattr(jobs, "_clock", interrupt)
-            with contextlib.suppress(interrupt.kind):  # what is an exception is told by concurrent.futures, and goes
-                waiting.cancel()
+        # What is an exception is told by concurrent.futures, and goes.
+        with reading(_clock=interrupt), contextlib.suppress(interrupt.kind):
+            waiting.cancel()
         assert not watched.pool().waiting
         gate.opened.set()
         held.result()

@@ -14,6 +14,7 @@ import pytest
 
 from loopwatch.observe import jobs
 from loopwatch.observe.jobs import NOWHERE, first, here
+from tests.made_jobs import reading
 
 # --- times and outcomes ---
 
@@ -22,7 +23,7 @@ def test_a_job_waits_runs_and_computes_for_as_long_as_it_does(setting):
     """Wait lasts from submit to the worker's call, run from there to the end; the CPU time is that of the run."""
     job, future = setting.submit(lambda: 7)
     setting.clock.advance(0.25)
-    function = job.__call__
+    function = job.begin()
     assert (list(setting.pool.waiting), list(setting.pool.running)) == ([], [job])
     setting.clock.advance(2.0)
     setting.cpu.advance(0.5)
@@ -33,14 +34,17 @@ def test_a_job_waits_runs_and_computes_for_as_long_as_it_does(setting):
 
 
 def test_what_a_worker_calls_is_the_callers_own_function(setting):
-    """The property gives the very object that was submitted, so nothing of ours is called around it."""
+    """Nothing of ours is called around it: between the two there is no frame."""
+    callers = []
 
-    def function() -> None: ...
+    def function() -> int:
+        callers.append(sys._getframe(1))
+        return 7
 
     job, future = setting.submit(function)
     assert callable(job)
-    assert job.__call__ is function
-    future.set_result(None)
+    future.set_result(job())
+    assert callers == [sys._getframe()] and future.result() == 7
 
 
 def test_a_job_of_a_quick_lane_reads_no_cpu_clock(setting):
@@ -116,11 +120,11 @@ def test_a_refused_job_leaves_nothing_and_still_runs_if_it_is_called(setting):
     assert (dict(setting.pool.waiting), dict(setting.pool.running)) == ({}, {})
 
 
-def test_an_error_of_ours_lets_the_function_run(setting, monkeypatch):
+def test_an_error_of_ours_lets_the_function_run(setting):
     """The worker gets the function, and the error is noted."""
     job, future = setting.submit(lambda: "ran")
-    monkeypatch.setattr(jobs, "here", None)
-    assert job() == "ran"
+    with reading(here=None):
+        assert job() == "ran"
     future.set_result("ran")
     assert dict(setting.pool.waiting) == {} and list(setting.finished) == [job]
     assert [type(fault) for fault in jobs.faults] == [AttributeError]

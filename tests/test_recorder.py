@@ -131,6 +131,17 @@ def test_a_job_is_counted_by_its_executor_and_by_its_origin() -> None:
     )
 
 
+def test_brief_jobs_counted_at_once_are_as_if_they_were_counted_one_by_one() -> None:
+    """The same sums, outcomes and buckets, also of those of which the CPU time is not known."""
+    one_by_one, at_once = Recorder(), Recorder()
+    for failed, cpu in ((False, 0.125 / 1024), (True, None), (False, 0.25 / 1024)):
+        job = Job(100.0, 100.0 + 0.25 / 1024, 100.0 + 0.75 / 1024, cpu, "failed" if failed else "completed", not failed)
+        one_by_one.counts(origin(), "thread", 3).job(job)
+    at_once.counts(origin(), "thread", 3).brief(3, 1, 2, 0.75 / 1024, 1.5 / 1024, 0.375 / 1024, 1.0 / 1024)
+    assert at_once.finished_jobs() == one_by_one.finished_jobs()
+    assert tally(at_once) == tally(one_by_one)
+
+
 def test_a_job_that_no_worker_took_has_only_an_outcome() -> None:
     """It waited until it was cancelled, and never ran: it is in no histogram, and no job of an offload."""
     recorder = Recorder()

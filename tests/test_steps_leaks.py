@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
 import textwrap
 import threading
@@ -294,11 +293,6 @@ def test_valgrind_finds_nothing_in_it(tmp_path: Path) -> None:
     if not _compat.gil_enabled():
         pytest.skip("without the interpreter lock it needs an allocator of its own, which valgrind cannot look into")
     from loopwatch.observe import _steps_c
-    from tests.valgrind import run_under
+    from tests.valgrind import blamed
 
-    found = run_under(tmp_path, "memcheck", textwrap.dedent(STORY), "--error-limit=no", "--leak-check=full",
-                      "--show-leak-kinds=definite", "--num-callers=12", PYTHONMALLOC="malloc")  # fmt: skip
-    assert "ERROR SUMMARY" in found
-    name = os.path.basename(str(_steps_c.__file__)).partition(".")[0]
-    ours = [block for block in found.split("\n\n") if name in block]
-    assert ours == []
+    assert blamed(tmp_path, textwrap.dedent(STORY), _steps_c) == []

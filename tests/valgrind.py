@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -37,6 +38,15 @@ def run_under(folder: Path, tool: str, program: str, *options: str, **environmen
         pytest.skip("valgrind cannot look into this interpreter's C library")
     assert done.returncode == 0, done.stderr + said[-2000:]
     return said
+
+
+def blamed(folder: Path, program: str, module: ModuleType) -> list[str]:
+    """What memcheck finds in ``program`` that has to do with a module in C: bytes read wrongly, or never freed."""
+    found = run_under(folder, "memcheck", program, "--error-limit=no", "--leak-check=full",
+                      "--show-leak-kinds=definite", "--num-callers=12", PYTHONMALLOC="malloc")  # fmt: skip
+    assert "ERROR SUMMARY" in found
+    name = os.path.basename(str(module.__file__)).partition(".")[0]
+    return [block for block in found.split("\n\n") if name in block]
 
 
 def interpreter() -> str:

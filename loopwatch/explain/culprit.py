@@ -21,7 +21,7 @@ from ..model import Frame
 Kind = Literal["own", "library", "stdlib", "loopwatch"]
 """Whose code a file is: the user's, an installed library's, the standard library's, or ours."""
 
-CACHED_FILES = 4096
+CACHED_FILES = 2048
 _INSTALLED_PARTS = frozenset({"site-packages", "dist-packages", "__pypackages__"})
 _RESUME = dis.opmap.get("RESUME")
 _YIELD, _YIELD_FROM = dis.opmap["YIELD_VALUE"], dis.opmap.get("YIELD_FROM", 0)

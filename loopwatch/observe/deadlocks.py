@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from types import FrameType, MethodType
+from types import FrameType
 from typing import Any
 
 from .. import _compat
-from .jobs import Job, Pool
+from .jobs import Job, Pool, job_of
 
 _FUTURES = "concurrent.futures._base"
 _DEEP = 8
@@ -50,6 +50,6 @@ def _is_to_come(pool: Pool, future: Any) -> bool:
 
 def _jobs_of(future: Any) -> Iterator[Job]:
     for callback in list(getattr(future, "_done_callbacks", ())):
-        job: Any = callback.__self__ if type(callback) is MethodType else None
-        if issubclass(type(job), Job):
+        job = job_of(callback)
+        if job is not None:
             yield job

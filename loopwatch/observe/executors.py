@@ -18,14 +18,16 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from types import CodeType, MethodType
+from types import CodeType
 from typing import Any
 
 from .. import _compat
 from .bounded import Finished
-from .foreign_executors import OPEN, ForeignExecutors, has_own_submit, with_own_submit
+from .callees import callee_key
+from .foreign_executors import ForeignExecutors, has_own_submit, with_own_submit
 from .guard import theirs
-from .jobs import NOBODY, NOWHERE, Job, Pool, RemoteJob, StandIn, here, pool_on
+from .job_fields import make_entry
+from .jobs import NOBODY, NOWHERE, Job, PlainJob, Pool, QuickJob, RemoteJob, StandIn, here, job_of, pool_on
 from .places import Places, caller_of
 
 _FINISHED_AT_MOST = 50_000
@@ -62,34 +64,37 @@ def _make_submit(previous: Any, hook: ExecutorHook, threads: bool) -> Any:
                     pool = hook._pool(self, threads, alone)
             except AttributeError:
                 pool = hook._pool(self, threads, alone)
-            loop, outer = _running_loop(), None
-            if loop is not None:
-                lane = pool.lane(_getframe(1), fn, hook.until)
+            if (enter := pool.enter) is not None:
+                job = given = enter(pool, fn)
             else:
-                outer = here.worker.job
-                lane = pool.place(_getframe(1), fn) if outer is None else pool.lane(_getframe(1), fn, NOWHERE)
-            if pool.inside:
-                # What Job() does, without the call.
-                job = _new(Job)
-                job.pool, job.function, job.lane, job.finished = pool, fn, lane, finished
-                job.abandoned = False
-                job.busy = len(pool.running)
-                job.submitted = _clock()
-            else:
-                job = RemoteJob(pool, fn, lane, finished)
-            if loop is not None:
-                job.for_loop = True
-                task = _current_task(loop)
-                if task is not None:
-                    job.task = _weak(task)
-            elif outer is not None:
-                job.inherit(outer)
-            if pool.inside:
-                pool.waiting[job] = None
-                given = StandIn(job, fn) if pool.open else job
-            else:
-                job.enter()
-                given = fn
+                loop, outer = _running_loop(), None
+                if loop is not None:
+                    lane = pool.lane(_getframe(1), fn, hook.until)
+                else:
+                    outer = here.worker.job
+                    lane = pool.place(_getframe(1), fn) if outer is None else pool.lane(_getframe(1), fn, NOWHERE)
+                if pool.inside:
+                    # What PlainJob() does, without the call.
+                    job = _new(PlainJob)
+                    job.pool, job.function, job.lane, job.finished = pool, fn, lane, finished
+                    job.abandoned = False
+                    job.busy = len(pool.running)
+                    job.submitted = _clock()
+                else:
+                    job = RemoteJob(pool, fn, lane, finished)
+                if loop is not None:
+                    job.for_loop = True
+                    task = _current_task(loop)
+                    if task is not None:
+                        job.task = _weak(task)
+                elif outer is not None:
+                    job.inherit(outer)
+                if pool.inside:
+                    pool.waiting[job] = None
+                    given = StandIn(job, fn) if pool.open else job
+                else:
+                    job.enter()
+                    given = fn
         except BaseException as error:
             if job is not None:
                 job.forget()
@@ -98,15 +103,13 @@ def _make_submit(previous: Any, hook: ExecutorHook, threads: bool) -> Any:
             hook.faults.append(error)
             return call(self, fn, *args, **kwargs)
         try:
-            future = call(self, given, *args, **kwargs)
+            # Without arguments, as most do: to unpack none would cost as much as all that is done for the job in C.
+            future = call(self, given, *args, **kwargs) if args or kwargs else call(self, given)
         except BaseException:
             job.forget()
             raise
         try:
-            # What add_done_callback() does, without its lock, which would cost more than all the rest.
-            future._done_callbacks.append(job.finish)
-            if future._state not in OPEN:  # it may have been too late, or just in time
-                job.finish(future)
+            job.attach(future)
             if alarm.asleep:
                 alarm.wake()
         except BaseException as error:
@@ -121,9 +124,8 @@ def _make_submit(previous: Any, hook: ExecutorHook, threads: bool) -> Any:
 
 def _note_abandoned(future: Any) -> None:
     for callback in list(future._done_callbacks):
-        job: Any = callback.__self__ if type(callback) is MethodType else None
-        # Not isinstance(), which asks objects of the application what they are.
-        if issubclass(type(job), Job) and job.ended is None:
+        job = job_of(callback)
+        if job is not None and job.ended is None:
             job.abandoned = True
 
 
@@ -194,10 +196,18 @@ class Pools:
 class ExecutorHook:
     """All executors of the process, while installed. One at a time."""
 
-    def __init__(self, alarm: Any, faults: deque[BaseException], step_codes: Callable[[], tuple[CodeType, ...]]):
+    def __init__(
+        self,
+        alarm: Any,
+        faults: deque[BaseException],
+        step_codes: Callable[[], tuple[CodeType, ...]],
+        brief: float = 0.0,
+    ) -> None:
         self.alarm = alarm
         self.faults = faults
         self.step_codes = step_codes
+        self.brief = brief
+        """Jobs of thread pools that take less than so many seconds may be told of in sums, see ``Lane.take``."""
         self.installed = False
         self.finished = Finished(_FINISHED_AT_MOST)
         self.pools = Pools()
@@ -207,6 +217,7 @@ class ExecutorHook:
         self.until: frozenset[int] = frozenset()
         """Ids of the code objects at which a loop's step begins."""
         self.on_fork: Callable[[], None] = lambda: None
+        self._enter: Any = None
         self._places = Places()
         self._lock = threading.RLock()  # a signal handler may submit
         """Held where a pool or a class is met, and to take everything out; never by a submit to a known pool."""
@@ -219,6 +230,7 @@ class ExecutorHook:
     def install(self) -> None:
         """Wrap ``submit`` of both executor classes, and ``Future.cancel`` (to see who gave up)."""
         self.until = frozenset(map(id, self.step_codes()))
+        self._enter = make_entry(QuickJob, self.finished, self.until, callee_key)
         self.installed = True
         self._put(ThreadPoolExecutor, _SUBMIT, lambda previous: _make_submit(previous, self, True))
         # The process pools are wrapped when the application has imported them: their module is a heavy one.
@@ -275,8 +287,13 @@ class ExecutorHook:
                     object.__delattr__(executor, _OURS)
 
     def ended(self) -> list[Job]:
-        """The jobs that ended since the last call, oldest first."""
-        return self.finished.take()
+        """The jobs that ended since the last call, oldest first; the lane of each may tell of more, brief ones."""
+        lost = self.finished.dropped
+        jobs = self.finished.take()
+        if self.finished.dropped > lost:  # and so may be what would have told of a lane
+            for pool in self.pools:
+                self.finished.dropped += sum(brief[0] for lane in list(pool.lanes.values()) if (brief := lane.take()))
+        return jobs
 
     def _pool(self, executor: Any, threads: bool, alone: bool) -> Pool:
         """The pool of an executor that is seen for the first time, or that has one of an earlier watch.
@@ -289,6 +306,7 @@ class ExecutorHook:
                 return known
             pool = self._new_pool(executor, threads)
             pool.open = not alone or type(executor) is not ThreadPoolExecutor  # which may look at its queue
+            pool.enter = self._enter if pool.inside and not pool.open else None
             if self.installed:  # otherwise nobody would take it away
                 # A subclass may guard its attributes; and vars() would make them slower to read for good.
                 object.__setattr__(executor, _OURS, pool)
@@ -306,7 +324,7 @@ class ExecutorHook:
             lambda: float(getattr(weak(), "_max_workers", 0) or 0),
             lambda: _living(getattr(weak(), workers, None)),
         )
-        pool.hook = self
+        pool.hook, pool.brief = self, self.brief
         return pool
 
     def name(self, prefix: str) -> str:

@@ -13,20 +13,18 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
-from types import CodeType, MethodType
+from types import CodeType
 from typing import Any
 
 from .. import _compat
 from .guard import theirs
-from .jobs import NOBODY, Job, Pool, RemoteJob, here, pool_on
+from .jobs import NOBODY, Pool, RemoteJob, here, job_of, pool_on
 from .places import caller_of
 
 _CLASSES = 64
 _AT_ONCE = 10_000
 """Jobs of one class that are known while they run: a future that never ends would stay for ever."""
 _SUBMIT = "submit"
-OPEN = ("RUNNING", "PENDING")
-"""States of a future that is not done."""
 _STDLIB = ("concurrent.futures", "concurrent.futures.thread", "concurrent.futures.process",
            "concurrent.futures.interpreter")  # fmt: skip
 _clock = _compat.clocks.monotonic
@@ -150,9 +148,7 @@ class ForeignExecutors:
         try:
             job.enter()
             # As for any pool, see executors.py: so it also stands on a future that is done, for whoever hands that on.
-            future._done_callbacks.append(job.finish)
-            if future._state not in OPEN:
-                job.finish(future)
+            job.attach(future)
         except BaseException:
             job.forget()
             raise
@@ -179,4 +175,4 @@ def _is_watched(executor: Any, future: Any, hook: Any) -> bool:
     if pool is not None and pool.hook is hook:
         return True
     callbacks = list(future._done_callbacks) if _may_follow(future) else ()
-    return any(type(each) is MethodType and issubclass(type(each.__self__), Job) for each in callbacks)
+    return any(job_of(each) is not None for each in callbacks)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from types import CodeType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import asyncio_loop
 from .asyncio_loop import AsyncioHook
 from .pulse import PulseHook
-from .uvloop_loop import RUN_CODE, UvloopHook
+from .uvloop_entry import RUN_CODE, loop_class
+
+if TYPE_CHECKING:
+    from .uvloop_loop import UvloopHook
 
 
 def step_codes() -> tuple[CodeType, ...]:
@@ -20,30 +24,56 @@ class ForeignLoops:
     """All loops of the process that are not asyncio's, while installed. Their states are with those of ``loops``."""
 
     def __init__(self, loops: AsyncioHook, exact_uvloop: bool = False) -> None:
-        self._uvloops = UvloopHook(loops, exact_uvloop)
+        self._loops = loops
+        self._exact_uvloop = exact_uvloop
+        self._uvloops: UvloopHook | None = None
         self._pulses = PulseHook(loops)
+        self._installed = False
+        self._making = threading.RLock()  # a signal handler may meet a loop
+        """Held while what is needed for uvloop is loaded; never while a loop runs, which is met in its turn."""
         loops.meets_too = self.meet
 
     def install(self) -> None:
         """Before ``loops`` is installed, which asks for those that run already."""
+        self._installed = True
         self._pulses.install()
-        self._uvloops.install()
+        self._hook()
 
     def uninstall(self) -> None:
-        self._uvloops.uninstall()
+        self._installed = False
+        hook, self._uvloops = self._uvloops, None
+        if hook is not None:
+            hook.uninstall()
         self._pulses.uninstall()
 
     def refresh(self) -> None:
         """See what was imported meanwhile."""
-        self._uvloops.refresh()
+        hook = self._hook()
+        if hook is not None:
+            hook.refresh()
 
     def after_fork(self) -> None:
         """In the child no loop runs; one that goes on is taken in when it begins again."""
-        self._uvloops.after_fork()
+        self._making = threading.RLock()
+        if self._uvloops is not None:
+            self._uvloops.after_fork()
 
     def meet(self, loop: Any) -> bool:
         """A loop runs, or is about to; whether it is sure to be seen."""
-        if self._uvloops.meet(loop):
+        hook = self._hook()
+        if hook is not None and hook.meet(loop):
             return True
         self._pulses.meet(loop)
         return False
+
+    def _hook(self) -> UvloopHook | None:
+        """That of uvloop's loops, loaded as soon as the application has imported uvloop; None until then."""
+        if self._uvloops is None and self._installed and loop_class() is not None:
+            from .uvloop_loop import UvloopHook
+
+            with self._making:
+                hook = self._uvloops = self._uvloops or UvloopHook(self._loops, self._exact_uvloop)
+            hook.refresh()
+            if not self._installed:  # meanwhile, in another thread
+                hook.uninstall()
+        return self._uvloops

@@ -13,10 +13,10 @@ from .loop_state import Outlets
 class Hooks:
     """The hooks of one watch. ``install`` and ``uninstall`` may be called from any thread, and again."""
 
-    def __init__(self, threshold: float, outlets: Outlets, exact_uvloop: bool = False) -> None:
+    def __init__(self, threshold: float, brief: float, outlets: Outlets, exact_uvloop: bool = False) -> None:
         self.loops = AsyncioHook(threshold, outlets)
         self.foreign_loops = ForeignLoops(self.loops, exact_uvloop)
-        self.executors = ExecutorHook(outlets.alarm, outlets.faults, step_codes)
+        self.executors = ExecutorHook(outlets.alarm, outlets.faults, step_codes, brief)
         self.anyio = AnyioHook(self.executors)
         self.collections = GcHook()
 

@@ -1,34 +1,27 @@
-"""One job, the pool that it goes to, and the lane that it shares with its like. The hot path of executors.
+"""One job, from its submit to its end. The hot path of executors.
 
-A lane stands for all jobs of one pool with one submitting path and one target, so that names are made
-once a lane and not once a job.
+``Job`` says what a job does, and is what it does in Python. ``PlainJob`` has its fields in Python, too; ``QuickJob``
+has them in C, where all that most jobs of plain thread pools do is done: there is one where that was compiled.
 """
 
 from __future__ import annotations
 
 import threading
-import weakref
 from _thread import get_ident
 from collections.abc import Callable
-from types import FrameType, FunctionType
-from typing import TYPE_CHECKING, Any
+from types import BuiltinMethodType, MethodType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .. import _compat
-from ..facts import Glance, Origin, RawFrame, SpanFacts
+from ..facts import Glance, SpanFacts
 from .bounded import Faults, Finished
-from .callees import callee_code, callee_key, callee_name, callee_of
 from .guard import theirs
+from .job_fields import IN_C, JobFields, note_worker, use
+from .lanes import NOBODY, NOWHERE, Lane, Pool, first, pool_on
 
-_ON_LOOP = range(48)
-_ELSEWHERE = range(16)
-"""Frames looked at: on a loop up to its step, so that the caller behind a deep library is found."""
-_LANES = 256
-_WITHIN = _compat.BYTECODE_WITHIN_CODE
-_APART = 1 << 24
-"""More than any bytecode is long: keeps the numbers of two code objects apart where bytecode lies elsewhere."""
-NOBODY = "other"
-NOWHERE: frozenset[int] = frozenset()
-"""For ``Pool.lane`` where no loop runs."""
+OPEN = ("PENDING", "RUNNING")
+"""States of a future that has yet to call its callbacks (``Lib/concurrent/futures/_base.py``)."""
+_METHODS = (MethodType, BuiltinMethodType)
 faults = Faults(64)
 """Errors of our own, wherever they happen; the watch that is installed tells them."""
 _clock = _compat.clocks.monotonic
@@ -41,6 +34,7 @@ class Worker:
     __slots__ = ("ident", "job", "native")
 
     def __init__(self) -> None:
+        note_worker()
         self.ident = get_ident()
         self.native = _compat.native_thread_id()
         self.job: Job | None = None
@@ -54,135 +48,14 @@ class _Here(threading.local):
 
 
 here = _Here()
-
-
-class Lane:
-    """All jobs with one origin. ``codes`` keeps the ids in the key valid; the rest belongs to whoever counts."""
-
-    __slots__ = ("codes", "counts", "origin", "quick", "site")
-
-    def __init__(self, origin: Origin, codes: tuple[Any, ...]) -> None:
-        self.origin = origin
-        self.codes = codes
-        self.counts: Any = None
-        self.site = ""
-        self.quick = False
-        """Its jobs are so short that reading the CPU clock around each would be a good part of them."""
-
-
-class Pool:
-    """What is known of one executor. ``waiting`` and ``running`` are ordered sets of jobs (dict keys)."""
-
-    __slots__ = ("__weakref__", "executor", "full_at", "full_since", "hook", "inside", "kind", "lanes", "last_end",
-                 "limit", "name", "open", "running", "threads", "waiting")  # fmt: skip
-
-    def __init__(self, executor: Any, kind: str, name: str, limit: Callable[[], float], threads: Callable[[], int]):
-        self.executor = weakref.ref(executor)
-        self.hook: Any = None
-        """Whose it is: what an earlier watch has left on an executor is not taken for that of the next."""
-        self.kind = kind
-        self.inside = kind == "thread"
-        """Whether its jobs are timed in the worker, or from outside."""
-        self.open = False
-        """Whether a job needs a ``StandIn``."""
-        self.name = name
-        self.limit = limit
-        self.threads = threads
-        self.waiting: dict[Job, None] = {}
-        self.running: dict[Job, None] = {}
-        self.lanes: dict[Any, Lane] = {}
-        self.last_end = 0.0
-        self.full_at = 0.0
-        """When it was last seen with a queue and no free worker."""
-        self.full_since = 0.0
-        """Since when it has been so at every look; 0 when it was not at the last one."""
-
-    def full(self) -> bool:
-        """Whether every worker is taken."""
-        return len(self.running) >= self.limit() > 0
-
-    def busy(self) -> int:
-        """How many workers are taken."""
-        return len(self.running)
-
-    def taken(self) -> int:
-        """How many of them are taken without a job."""
-        return 0
-
-    def lane(self, frame: FrameType | None, function: Any, until: frozenset[int]) -> Lane:
-        """The lane of a job that ``frame`` submits; the walk ends at the loop's step (ids of code, ``until``)."""
-        key: list[Any] = [id(function.__code__) if type(function) is FunctionType else callee_key(function)]
-        at: Any = frame
-        try:
-            for _ in _ON_LOOP if until else _ELSEWHERE:
-                place = id(at.f_code)
-                if place in until:
-                    break
-                # One number for both, and no two equal.
-                key.append(place + at.f_lasti if _WITHIN else place * _APART + at.f_lasti)
-                at = at.f_back
-        except AttributeError:  # there are no more
-            pass
-        places = tuple(key)
-        lane = self.lanes.get(places)
-        return self._new_lane(places, frame, function) if lane is None else lane
-
-    def place(self, frame: FrameType, function: Any) -> Lane:
-        """The lane of a job that no loop waits for: the frame that submits it is all that is kept, and looked at."""
-        code = id(function.__code__) if type(function) is FunctionType else callee_key(function)
-        at = id(frame.f_code)
-        place = (at + frame.f_lasti if _WITHIN else at * _APART + frame.f_lasti, code)
-        lane = self.lanes.get(place)
-        if lane is not None:
-            return lane
-        if str(frame.f_globals.get("__name__")).startswith("concurrent.futures"):  # map()
-            return self.lane(frame, function, NOWHERE)
-        return self._new_lane(place, frame, function)
-
-    def _new_lane(self, key: tuple[Any, ...], frame: FrameType | None, function: Any) -> Lane:
-        frames: list[RawFrame] = []
-        for _ in key[1:]:
-            assert frame is not None
-            frames.append(RawFrame(frame.f_code, frame.f_lasti, str(frame.f_globals.get("__name__", ""))))
-            frame = frame.f_back
-        callee = callee_of(function)
-        origin = Origin(tuple(frames), callee_name(callee), self.name)
-        lane = Lane(origin, (callee_code(callee), *(each.code for each in frames)))
-        lanes = self.lanes
-        if len(lanes) >= _LANES:  # any one goes: it is made anew when it is needed, and counts on where it was
-            known = list(lanes)
-            lanes.pop(known[hash(key) % len(known)], None)
-        return lanes.setdefault(key, lane)
-
-    def clear(self) -> None:
-        """Forget every job, and what was counted."""
-        self.waiting.clear()
-        self.running.clear()
-        for lane in list(self.lanes.values()):
-            lane.counts = None
-
-
-def pool_on(executor: Any) -> Pool | None:
-    """What a watch has put on an executor; asks nothing of the executor's own."""
-    try:
-        found = object.__getattribute__(executor, "_loopwatch")
-    except AttributeError:
-        return None
-    return found if type(found) is Pool else None
-
-
-def first(jobs: dict[Job, None]) -> Job | None:
-    """The oldest of an ordered set, which other threads may be changing."""
-    for _ in range(8):
-        try:
-            return next(iter(jobs), None)
-        except RuntimeError:  # it changed between two bytecodes
-            continue
-    return None
+use(_clock, _thread_cpu, here)
 
 
 class Job:
     """One function handed to an executor; stands in for it until a worker calls it."""
+
+    if not TYPE_CHECKING:
+        __slots__ = ()
 
     # Defaults stand in the class: a job sets only what differs, and most jobs end without.
     task: Any = None
@@ -212,6 +85,16 @@ class Job:
     asked = False
     """Whether that was looked for."""
 
+    refused: ClassVar[type[Any]]
+    """What becomes of it where it was refused."""
+
+    if TYPE_CHECKING:  # of each job
+        pool: Any
+        function: Any
+        lane: Lane
+        finished: Finished
+        submitted: float
+
     def __init__(self, pool: Pool, function: Any, lane: Lane, finished: Finished) -> None:
         self.pool = pool
         self.function = function
@@ -239,10 +122,8 @@ class Job:
             self.cpu = None if self.lane.quick else _thread_cpu()
             self.started = _clock()
         except BaseException as error:
-            if theirs(error):
-                self.forget()
+            if self.note_fault(error):
                 raise
-            faults.append(error)
         return function
 
     __call__ = property(begin)
@@ -254,7 +135,7 @@ class Job:
             now = _clock()
             pool = self.pool
             if pool.running.pop(self, 0) is not None:
-                self._finish_unbegun(future, now)
+                self.finish_unbegun(future, now)
                 return
             self.ended = pool.last_end = now
             worker: Any = self.worker
@@ -268,12 +149,26 @@ class Job:
             finished.append(self)
             finished.added += 1
         except BaseException as error:
-            if theirs(error):
-                self.forget()
+            if self.note_fault(error):
                 raise
-            faults.append(error)
 
-    def _finish_unbegun(self, future: Any, now: float) -> None:
+    def note_fault(self, error: BaseException) -> bool:
+        """An error in what we do, which is being handled: noted, unless it is for the application. Whether it is."""
+        if theirs(error):
+            self.forget()
+            return True
+        faults.append(error)
+        return False
+
+    def attach(self, future: Any) -> None:
+        """Be told of the end of the job's future."""
+        # What add_done_callback() does, without its lock, which would cost more than all the rest.
+        future._done_callbacks.append(self.finish)
+        if future._state not in OPEN:  # it may have been too late, or just in time
+            self.finish(future)
+
+    def finish_unbegun(self, future: Any, now: float) -> None:
+        """No worker has it: it was cancelled, or has ended before."""
         if self.pool.waiting.pop(self, 0) is None:
             self.function = None
             self.ended = now
@@ -305,11 +200,47 @@ class Job:
 
     def forget(self) -> None:
         """It was refused. A pool that cannot start a thread has queued it all the same: should it run, unwatched."""
-        self.__class__ = _Refused
+        self.__class__ = self.refused
         if self.worker is not None and self.worker.job is self:
             self.worker.job = None
         self.pool.running.pop(self, None)
         self.pool.waiting.pop(self, None)
+
+
+class PlainJob(Job):
+    """One with its fields in Python."""
+
+
+class _Refused(PlainJob):
+    def begin(self) -> Any:
+        return self.function
+
+    __call__ = property(begin)
+
+
+class QuickJob(JobFields, Job):
+    """One with its fields in C, which does there what it can; the rest is done by ``Job``."""
+
+    __slots__ = ()
+
+
+class _RefusedQuick(QuickJob):
+    __slots__ = ()
+
+    def begin(self) -> Any:
+        return self.function
+
+    __call__ = property(begin)
+
+
+PlainJob.refused, QuickJob.refused = _Refused, _RefusedQuick
+
+
+def job_of(callback: Any) -> Job | None:
+    """The job that is told of its end by a callback of a future; None where it is another's."""
+    owner = callback.__self__ if type(callback) in _METHODS else None
+    # Not isinstance(), which asks objects of the application what they are.
+    return owner if issubclass(type(owner), Job) else None
 
 
 class StandIn:
@@ -333,14 +264,7 @@ class StandIn:
         return function
 
 
-class _Refused(Job):
-    def begin(self) -> Any:
-        return self.function
-
-    __call__ = property(begin)
-
-
-class RemoteJob(Job):
+class RemoteJob(PlainJob):
     """One function handed to workers that are seen from outside only: assumed to begin first in, first out."""
 
     def enter(self) -> None:
@@ -384,3 +308,9 @@ class RemoteJob(Job):
             following.started = following.after = now
             pool.running[following] = None
         return True
+
+
+__all__ = [
+    "IN_C", "NOBODY", "NOWHERE", "OPEN", "Job", "Lane", "PlainJob", "Pool", "QuickJob", "RemoteJob", "StandIn",
+    "Worker", "faults", "first", "here", "job_of", "pool_on",
+]  # fmt: skip

@@ -156,11 +156,6 @@ class _Proof:
         self._loop.stop()
 
 
-def loop_class() -> Any:
-    """The class of uvloop's loops, if uvloop is imported."""
-    return getattr(sys.modules.get("uvloop"), "Loop", None)
-
-
 def open_libuv(loop: Any) -> Libuv:
     """The libuv of the uvloop that is imported, proven with a new loop of its, which is closed then.
 

@@ -18,7 +18,7 @@ from typing import Any, NoReturn, TypeVar
 from .. import _compat
 from .executors import ExecutorHook
 from .guard import theirs
-from .jobs import Job, Lane, Pool
+from .jobs import Lane, PlainJob, Pool
 
 _clock = _compat.clocks.monotonic
 _Method = TypeVar("_Method", bound=Callable[..., Any])
@@ -139,7 +139,7 @@ class _Call:
         return run
 
 
-class ThreadJob(Job):
+class ThreadJob(PlainJob):
     """One function handed to AnyIO's worker threads; stands in for it, and for the limiter whose token it needs.
 
     Begun and returned from in the worker, all else happens on the loop's thread.

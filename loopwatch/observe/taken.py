@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import _compat
 from ..facts import Origin, RawFrame
-from .jobs import Job, Lane, Pool, Worker
+from .jobs import Job, Lane, PlainJob, Pool, Worker
 from .stacks import copy_stack
 
 _FUTURES = "concurrent.futures._base"
@@ -67,7 +67,7 @@ def _stand_in(pool: Pool, thread: Thread, frames: tuple[RawFrame, ...], since: f
         lane = Lane(Origin(tuple(reversed(frames)), "done-callback", pool.name), codes)
         if len(lanes) < _LANES:
             lanes[key] = lane
-    job: Job = _new(Job)
+    job: Job = _new(PlainJob)
     job.pool, job.lane, job.started, job.worker = pool, lane, since, _new(Worker)
     job.worker.ident, job.worker.native, job.worker.job = thread.ident or 0, thread.native_id or 0, job
     return job

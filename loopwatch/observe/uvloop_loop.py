@@ -13,15 +13,17 @@ import gc
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from types import CodeType, FrameType
+from types import FrameType
 from typing import Any
 
+from . import uvloop_entry
 from .asyncio_loop import AsyncioHook
 from .calls import make_schedule
 from .handles import coroutine_of
-from .libuv import Libuv, Unsuitable, loop_class, open_libuv
+from .libuv import Libuv, Unsuitable, open_libuv
 from .running_loops import native_id, thread_name
 from .stacks import depth_of
+from .uvloop_entry import loop_class, make_run_forever
 from .uvloop_state import UvloopState
 
 COUNTED = (
@@ -68,7 +70,10 @@ def _is_within(function: Any, ours: Any) -> bool:
 
 
 class UvloopHook:
-    """All uvloop loops of the process, while installed. Their states are kept with those of ``loops``."""
+    """All uvloop loops of the process, from its making until ``uninstall()``; ``refresh()`` begins.
+
+    Their states are kept with those of ``loops``.
+    """
 
     def __init__(self, loops: AsyncioHook, exact: bool = False) -> None:
         self._loops = loops
@@ -76,7 +81,7 @@ class UvloopHook:
         """Whether what is given to the loops is timed."""
         self._libuv: Libuv | None = None
         self._refused: str | None = None
-        self._installed = False
+        self._installed = True
         self._opening = threading.RLock()
         self._proof: Any = None
         """The loop of our own with which it is proven that the counters tell the truth."""
@@ -84,13 +89,8 @@ class UvloopHook:
 
     # --- in and out ---
 
-    def install(self) -> None:
-        """Be told of each run from here on, and take in the loops that run already."""
-        self._installed = True
-        self.refresh()
-
     def refresh(self) -> None:
-        """Do so as soon as uvloop is imported, which may be at any time. Cheap where there is nothing to do."""
+        """Be told of each run from here on, and take in the loops that run already. Cheap when that is done."""
         kind = loop_class()
         if kind is None or self._patched is not None or not self._installed or not self._open(kind):
             return
@@ -106,23 +106,21 @@ class UvloopHook:
         self._take_out()
 
     def _take_out(self) -> None:
-        global _watcher
-        if _watcher is self:
-            _watcher = None
+        if uvloop_entry.watcher is self:
+            uvloop_entry.watcher = None
         patched, self._patched = self._patched, None
-        if patched is not None and _watcher is None:
+        if patched is not None and uvloop_entry.watcher is None:
             for method in (_RUN, _CLOSE, *_SCHEDULING):
                 method.take_out(patched)
 
     def _open(self, kind: Any) -> bool:
         """Whether such loops can be watched: asks for the proof, once, and puts our methods into their class."""
-        global _watcher
         with self._opening:
             if self._refused is None and self._libuv is None:
                 self._prove(kind)
             if self._libuv is not None and self._patched is None and self._installed:
                 self._patched = kind
-                _watcher = self
+                uvloop_entry.watcher = self
                 _RUN.put(kind)
                 _CLOSE.put(kind)
                 for method in _SCHEDULING if self._exact else ():
@@ -243,24 +241,6 @@ class UvloopHook:
             self._loops.outlets.faults.append(error)
 
 
-_watcher: UvloopHook | None = None
-"""The hook that is installed, if one is: our methods serve whichever watch there is."""
-
-
-def _make_run_forever(previous: Any) -> Any:
-    def run_forever(self: Any) -> Any:
-        watcher = _watcher
-        if watcher is None:
-            return previous(self)
-        state = watcher.enter(self, sys._getframe())
-        try:
-            return previous(self)
-        finally:
-            watcher.leave(state)
-
-    return run_forever
-
-
 def _make_close(previous: Any) -> Any:
     def close(self: Any) -> Any:
         state = getattr(self, "_loopwatch", None)
@@ -276,12 +256,8 @@ def _make_close(previous: Any) -> Any:
     return close
 
 
-RUN_CODE: CodeType = next(each for each in _make_run_forever.__code__.co_consts if type(each) is CodeType)
-"""The code of ours that a loop runs in: what the loop calls lies within it."""
-
-
 def _calls_of(loop: Any) -> Any:
-    watcher = _watcher
+    watcher = uvloop_entry.watcher
     return None if watcher is None else watcher.calls_of(loop)
 
 
@@ -289,7 +265,7 @@ def _scheduling(name: str, place: int, waits: bool = False) -> _Method:
     return _Method(name, lambda previous: make_schedule(previous, _calls_of, place, waits))
 
 
-_RUN = _Method("run_forever", _make_run_forever)
+_RUN = _Method("run_forever", make_run_forever)
 _CLOSE = _Method("close", _make_close)
 _SCHEDULING = (
     _scheduling("call_soon", 1, waits=True),

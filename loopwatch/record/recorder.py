@@ -26,7 +26,8 @@ _SITES = 512
 _ORIGINS = 256
 _GLANCES = 128
 _QUICK_JOBS = 100
-_QUICK = 0.001
+_QUICK = BRIEF = 0.001
+"""Seconds. Such jobs are of no interest by themselves, and the histograms have them all in their first bucket."""
 _MEASURED_EVERY = 16
 """Of so many rounds of quick jobs one is measured all the same, so that what is known is of all times."""
 
@@ -199,6 +200,30 @@ class OriginCounts:
             if job.glances:
                 sums.see(job.glances)
             return wait
+
+    def brief(
+        self, jobs: int, failed: int, loop_jobs: int, wait: float, run: float, cpu: float, cpu_known: float
+    ) -> None:
+        """Count many jobs at once, each of which took less than ``BRIEF`` from its submit to its end."""
+        sums, executor = self._sums, self._executor
+        with self._lock:
+            executor.outcomes["completed"] += jobs - failed
+            if failed:
+                executor.outcomes["failed"] += failed
+            executor.wait.counts[0] += jobs
+            executor.wait.sum += wait
+            executor.run.counts[0] += jobs
+            executor.run.sum += run
+            sums.told = None
+            sums.jobs += jobs
+            sums.loop_jobs += loop_jobs
+            sums.wait += wait
+            sums.run += run
+            sums.brief_run += run
+            sums.cpu += cpu
+            sums.cpu_known += cpu_known
+            sums.brief_cpu += cpu
+            sums.brief_known += cpu_known
 
     def are_quick(self) -> bool:
         """Whether there are many of its jobs, and those since it was last asked so short that their CPU time is of
