@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, final
 
-from ..facts import Glance
+from ..facts import Glance, SpanFacts
 
 class JobFields:
     """The fields of a job, see ``Job`` in ``jobs.py``, and what most jobs do."""
@@ -29,6 +29,8 @@ class JobFields:
     for_loop: bool
     abandoned: bool
     queued: bool
+    span: SpanFacts | None
+    asked: bool
     def begin(self) -> Any: ...
     def finish(self, future: Any, /) -> None: ...
     def attach(self, future: Any, /) -> None: ...

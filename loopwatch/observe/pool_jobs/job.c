@@ -33,6 +33,7 @@ job_traverse(Job *self, visitproc visit, void *arg)
     Py_VISIT(self->worker);
     Py_VISIT(self->glances);
     Py_VISIT(self->held_by);
+    Py_VISIT(self->span);
     return 0;
 }
 
@@ -49,6 +50,7 @@ job_clear(Job *self)
     Py_CLEAR(self->congested);
     Py_CLEAR(self->outcome);
     Py_CLEAR(self->held_by);
+    Py_CLEAR(self->span);
     return 0;
 }
 
@@ -98,6 +100,7 @@ static PyGetSetDef job_getset[] = {
     FIELD(Job, ended, known),       FIELD(Job, cpu, known),       FIELD(Job, glanced, seconds),
     FIELD(Job, after, seconds),     FIELD(Job, busy, seconds),    FIELD(Job, submitter, ident),
     FIELD(Job, for_loop, flag),     FIELD(Job, abandoned, flag),  FIELD(Job, queued, flag),
+    FIELD(Job, span, object),       FIELD(Job, asked, flag),
     {NULL},
 };
 

@@ -92,6 +92,7 @@ typedef struct {
     PyObject *congested;
     PyObject *outcome;
     PyObject *held_by;
+    PyObject *span;
     Seconds submitted;
     Seconds started;
     Seconds ended;
@@ -103,6 +104,7 @@ typedef struct {
     char for_loop;
     char abandoned;
     char queued;
+    char asked;
 } Job;
 
 INTERNAL extern PyType_Spec pool_spec, lane_spec, job_spec, entry_spec;
