@@ -43,10 +43,12 @@ def run_under(folder: Path, tool: str, program: str, *options: str, **environmen
 def blamed(folder: Path, program: str, module: ModuleType) -> list[str]:
     """What memcheck finds in ``program`` that has to do with a module in C: bytes read wrongly, or never freed."""
     found = run_under(folder, "memcheck", program, "--error-limit=no", "--leak-check=full",
-                      "--show-leak-kinds=definite", "--num-callers=12", PYTHONMALLOC="malloc")  # fmt: skip
+                      "--show-leak-kinds=definite", "--num-callers=12", "--fullpath-after=",
+                      PYTHONMALLOC="malloc")  # fmt: skip
     assert "ERROR SUMMARY" in found
-    name = os.path.basename(str(module.__file__)).partition(".")[0]
-    return [block for block in found.split("\n\n") if name in block]
+    # Built with what debuggers need, a frame names its source file, and otherwise its library.
+    names = os.path.basename(str(module.__file__)).partition(".")[0], "loopwatch/observe/"
+    return [block for block in found.split("\n\n") if any(name in block for name in names)]
 
 
 def interpreter() -> str:
