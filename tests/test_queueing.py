@@ -18,10 +18,13 @@ from tests.queueing import ask_for_lookup, ask_for_work, backlogs, settled, site
 
 pytestmark = pytest.mark.realtime
 
+on_each_loop = pytest.mark.usefixtures("each_loop")
+
 
 # --- what is told ---
 
 
+@on_each_loop
 def test_a_burst_over_a_small_pool_is_one_backlog(watch, events):
     """Twelve jobs of 150 ms for three workers: nine wait, up to 450 ms; one event, with the right numbers."""
 
@@ -45,6 +48,7 @@ def test_a_burst_over_a_small_pool_is_one_backlog(watch, events):
     assert abs(backlog.started_at - time.time()) < 10.0
 
 
+@on_each_loop
 def test_the_snapshot_has_the_same_numbers(watch, events):
     """Outcomes, waits and runs by executor; the time in which it was full; the seconds lost by site."""
 
@@ -78,6 +82,7 @@ def test_the_gauges_tell_of_now(watch):
     assert 0.09 < executor.oldest_wait < 5.0
 
 
+@on_each_loop
 def test_a_long_backlog_is_told_while_it_lasts(watch, events):
     """In progress at ten times the wait, with who waits so far; at its end once more, under the same id."""
 
@@ -95,6 +100,7 @@ def test_a_long_backlog_is_told_while_it_lasts(watch, events):
     assert sum(each.share for each in told[0].submitters) == pytest.approx(1.0)
 
 
+@on_each_loop
 def test_jobs_that_run_on_after_their_wait_are_no_second_backlog(watch, events):
     """The queue is empty long before the last of them ends."""
 
@@ -107,6 +113,7 @@ def test_jobs_that_run_on_after_their_wait_are_no_second_backlog(watch, events):
     assert the_backlog(events).jobs == 2
 
 
+@on_each_loop
 def test_two_pools_are_two_backlogs(watch, events):
     """Each is told under its own name."""
 
@@ -120,6 +127,7 @@ def test_two_pools_are_two_backlogs(watch, events):
     assert sorted((each.executor, each.jobs) for each in events.backlogs) == [("one", 3), ("two", 3)]
 
 
+@on_each_loop
 def test_the_default_pool_of_a_loop_is_called_default(watch, events):
     """to_thread over a full default pool: the workers are those that the pool may have."""
 
@@ -135,6 +143,7 @@ def test_the_default_pool_of_a_loop_is_called_default(watch, events):
     assert backlog.submitters[0].site == f"{work.__module__}.work:{work.__code__.co_firstlineno}"
 
 
+@on_each_loop
 @pytest.mark.needs("asgiref")
 def test_the_one_thread_of_asgiref_is_a_pool(watch, events):
     """thread_sensitive code waits for one worker."""
@@ -153,6 +162,7 @@ def test_the_one_thread_of_asgiref_is_a_pool(watch, events):
     assert backlog.culprit is not None and backlog.culprit.function.endswith("view")
 
 
+@on_each_loop
 def test_a_pool_of_processes_has_backlogs(watch, events):
     """Its workers cannot be looked into, but its queue is seen."""
 
@@ -170,6 +180,7 @@ def test_a_pool_of_processes_has_backlogs(watch, events):
     assert backlog.culprit is not None and backlog.culprit.site == site(ask_for_work)
 
 
+@on_each_loop
 def test_a_watch_that_is_uninstalled_tells_of_the_backlog_in_progress(events):
     """What has been seen is not lost with the watch."""
 
@@ -189,6 +200,7 @@ def test_a_watch_that_is_uninstalled_tells_of_the_backlog_in_progress(events):
 # --- silence ---
 
 
+@on_each_loop
 def test_one_job_on_a_free_pool_is_nothing(watch, events):
     """to_thread(time.sleep, 0.5) holds a worker, and nobody waits for it."""
     asyncio.run(_sleep_in_a_thread())
@@ -209,6 +221,7 @@ def test_a_pool_that_no_loop_waits_for_is_silent(watch, events):
     assert events.events == []
 
 
+@on_each_loop
 def test_a_queue_that_is_quick_is_silent(watch, events):
     """Jobs that wait a few milliseconds for a full pool."""
 
@@ -222,6 +235,7 @@ def test_a_queue_that_is_quick_is_silent(watch, events):
     assert backlogs(events) == []
 
 
+@on_each_loop
 def test_a_job_that_waits_for_the_interpreter_accuses_no_pool(watch, events):
     """The pool has free workers: it is the loop that holds everything, and that is a stall."""
 

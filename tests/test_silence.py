@@ -30,7 +30,7 @@ from loopwatch.model import Stall
 from loopwatch.testing import RecordingReporter
 from tests.holding import BUSY, starved
 
-pytestmark = pytest.mark.realtime
+pytestmark = [pytest.mark.realtime, pytest.mark.usefixtures("each_loop")]
 
 THRESHOLD = 0.2
 LONG = 0.5
@@ -213,7 +213,8 @@ def test_a_stop_in_the_debugger_is_silent(events: RecordingReporter) -> None:
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="stops are known from /proc")
 
 CHILD = """
-    import asyncio, json, sys, time
+    import json, sys, time
+    import asyncio, {loop}
     import loopwatch
 
     def told(event):
@@ -231,7 +232,8 @@ CHILD = """
         await asyncio.sleep(0.05)
 
     with loopwatch.install(threshold={threshold}, reporters=[told], prometheus=False) as watch:
-        asyncio.run(main())
+        loop = {loop}.new_event_loop()
+        loop.run_until_complete(main())
         watch.flush(10)
     print("done", flush=True)
     sys.stdin.read()
@@ -240,9 +242,9 @@ CHILD = """
 Step = Callable[[int], None]
 
 
-def stalls_of_a_child_that_is(held: Step, let_go: Step = lambda pid: None) -> list[dict[str, Any]]:
+def stalls_of_a_child_that_is(held: Step, loop: str, let_go: Step = lambda pid: None) -> list[dict[str, Any]]:
     """What a child process tells that ``held`` holds up while its loop computes."""
-    program = textwrap.dedent(CHILD).format(busy=0.3, threshold=THRESHOLD)
+    program = textwrap.dedent(CHILD).format(busy=0.3, threshold=THRESHOLD, loop=loop)
     child = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert child.stdin is not None and child.stdout is not None
     with child.stdin, child.stdout:
@@ -266,9 +268,9 @@ def stopped_by_a_signal(pid: int) -> None:
 
 
 @LINUX
-def test_a_process_that_was_stopped_charges_nobody() -> None:
+def test_a_process_that_was_stopped_charges_nobody(each_loop: str) -> None:
     """It is told that it stood still; the code that happened to run is not to blame."""
-    stalls = stalls_of_a_child_that_is(stopped_by_a_signal)
+    stalls = stalls_of_a_child_that_is(stopped_by_a_signal, each_loop)
     stopped = max(stalls, key=lambda stall: float(stall["duration"]))
     assert stopped["duration"] >= STOPPED
     assert (stopped["cause"], stopped["culprit"]) == ("suspended", None)
@@ -307,7 +309,7 @@ def threads_of(pid: int) -> list[int]:
 
 
 @LINUX
-def test_a_process_that_a_debugger_stopped_is_silent() -> None:
+def test_a_process_that_a_debugger_stopped_is_silent(each_loop: str) -> None:
     """What gdb does: stop all threads, let a person look, go on and stay attached. The kernel tells of it."""
     held: list[int] = []
 
@@ -327,14 +329,14 @@ def test_a_process_that_a_debugger_stopped_is_silent() -> None:
             with contextlib.suppress(ProcessLookupError):
                 ptrace(DETACH, thread)
 
-    stalls = stalls_of_a_child_that_is(hold, let_go)
+    stalls = stalls_of_a_child_that_is(hold, each_loop, let_go)
     assert [stall for stall in stalls if stall["duration"] >= STOPPED] == []
 
 
 @LINUX
-def test_a_process_that_is_only_traced_is_told_as_ever() -> None:
+def test_a_process_that_is_only_traced_is_told_as_ever(each_loop: str) -> None:
     """Being traced is no stop: a stall under strace is a stall."""
-    stalls = stalls_of_a_child_that_is(lambda pid: attach(pid))
+    stalls = stalls_of_a_child_that_is(lambda pid: attach(pid), each_loop)
     longest = max(stalls, key=lambda stall: float(stall["duration"]))
     assert longest["duration"] >= THRESHOLD
     assert longest["coroutine"] == "main"

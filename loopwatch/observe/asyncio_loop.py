@@ -118,18 +118,11 @@ class AsyncioHook:
             if loop.is_running() or loop.is_closed():  # it will refuse, or is entered again by its own leave
                 return None
             ident = threading.get_ident()
-            state = self._state_of(loop)
-            outer = self._running.get(ident)
-            if outer is not None and not outer.running():  # it ended, and nobody was told
-                outer.end(outer.last_seen())
-                outer = None
-            now = self.outlets.clock()
+            state, now = self._state_of(loop), self.outlets.clock()
             self._begin(state, now, ident)
-            self._running[ident] = state
-            if outer is not None:
-                outer.pause(now)
+            entered = self.went_in(state, now)
             self._still_wanted(state)
-            return Entered(state, outer)
+            return entered
         except Exception as error:
             if theirs(error):
                 raise
@@ -141,21 +134,37 @@ class AsyncioHook:
         if entered is None:
             return
         try:
-            state, outer = entered
             now = self.outlets.clock()
-            state.end(now)
-            ident = threading.get_ident()
-            if outer is None:
-                self._running.pop(ident, None)
-            else:
-                self._running[ident] = outer
-                outer.resume(now)
+            entered.state.end(now)
+            self.came_out(entered, now)
             if len(self.states) > _CROWD:
                 self.outlets.alarm.wake()
         except Exception as error:
             if theirs(error):
                 raise
             self.outlets.faults.append(error)
+
+    def went_in(self, state: LoopState, now: float) -> Entered:
+        """A loop, of whatever make, runs in this thread from here on: one in whose step that is, is not held by it."""
+        ident = threading.get_ident()
+        outer = self._running.get(ident)
+        if outer is not None and not outer.running():  # it ended, and nobody was told
+            if outer is not state:
+                outer.end(outer.last_seen())
+            outer = None
+        self._running[ident] = state
+        if outer is not None:
+            outer.pause(now)
+        return Entered(state, outer)
+
+    def came_out(self, entered: Entered, now: float) -> None:
+        """It has stopped, and the one around it goes on."""
+        ident, outer = threading.get_ident(), entered.outer
+        if outer is None:
+            self._running.pop(ident, None)
+        else:
+            self._running[ident] = outer
+            outer.resume(now)
 
     def meet(self, loop: Any) -> None:
         """A loop of any make begins to run in this thread. Never raises."""
