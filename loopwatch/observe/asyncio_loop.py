@@ -72,6 +72,7 @@ class AsyncioHook:
         """Replace, prove, and take in the loops that run already. Raises SelfCheckFailed, leaving nothing behind."""
         try:
             patches.put(self, self.outlets.clock)
+            self.kinds.await_those_of(patches.told_by)
             if not patches.run_ticks():
                 raise SelfCheckFailed("asyncio.Handle._run", "one callback was run, and was not timed once")
             if not patches.forever_ticks():
