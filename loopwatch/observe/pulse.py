@@ -2,7 +2,8 @@
 
 A beat that is not answered means that the loop is held, at least since the beat was sent. A beat wakes the loop, so
 none is sent to one that waits: when a beat was answered, the loop's thread has not been on a CPU since for longer than
-the way back takes, and its stack shows nothing that the loop has called, it is in its poll still. Where the CPU time of a thread cannot be had, a beat is sent at every look.
+the way back takes, and its stack shows nothing that the loop has called, it is in its poll still. Where the CPU time of
+a thread cannot be had, a beat is sent at every look.
 """
 
 from __future__ import annotations
