@@ -91,8 +91,8 @@ class PulseState(LoopState):
     def _in_a_step(self) -> bool:
         """Whether the loop has called something since its beat, though it took no time of the CPU to begin that."""
         with _compat.uncollected():
-            frames, _ = copy_within(_compat.stacks().get(self.ident), self.depth)
-        return bool(frames) and frames[-1].module != _POLLS
+            frames, _ = copy_within(_compat.stacks().get(self.ident), self.depth or 0)
+        return frames is not None and len(frames) > 0 and frames[-1].module != _POLLS
 
     def _send(self, now: float) -> None:
         loop = self.loop()
