@@ -267,7 +267,7 @@ def test_an_eager_task_is_named_in_place_of_the_task_that_started_it(
 
     asyncio.run(main())
     stall = longest(events)
-    assert_blocks_is_named(stall, "main")
+    assert_blocks_is_named(stall, "main", seen="inner")
     assert stall.task == "eager"
     assert stall.coroutine is not None and stall.coroutine.endswith("inner")
 
