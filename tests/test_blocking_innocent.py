@@ -233,8 +233,7 @@ def test_code_that_waits_for_the_end_of_another_threads_product_is_not_charged(
     thread = threading.Thread(target=multiply)
     thread.start()
     try:
-        for _ in range(2):
-            in_a_step(innocent)
+        in_a_step(innocent)
         assert watch.flush(10)
     finally:
         stop.set()

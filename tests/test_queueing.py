@@ -19,6 +19,7 @@ from tests.queueing import ask_for_lookup, ask_for_work, backlogs, settled, site
 pytestmark = pytest.mark.realtime
 
 on_each_loop = pytest.mark.usefixtures("each_loop")
+"""For those in which the loop has a part: what a pool does by itself is the same under each."""
 
 
 # --- what is told ---
@@ -48,7 +49,6 @@ def test_a_burst_over_a_small_pool_is_one_backlog(watch, events):
     assert abs(backlog.started_at - time.time()) < 10.0
 
 
-@on_each_loop
 def test_the_snapshot_has_the_same_numbers(watch, events):
     """Outcomes, waits and runs by executor; the time in which it was full; the seconds lost by site."""
 
@@ -82,7 +82,6 @@ def test_the_gauges_tell_of_now(watch):
     assert 0.09 < executor.oldest_wait < 5.0
 
 
-@on_each_loop
 def test_a_long_backlog_is_told_while_it_lasts(watch, events):
     """In progress at ten times the wait, with who waits so far; at its end once more, under the same id."""
 
@@ -100,7 +99,6 @@ def test_a_long_backlog_is_told_while_it_lasts(watch, events):
     assert sum(each.share for each in told[0].submitters) == pytest.approx(1.0)
 
 
-@on_each_loop
 def test_jobs_that_run_on_after_their_wait_are_no_second_backlog(watch, events):
     """The queue is empty long before the last of them ends."""
 
@@ -113,7 +111,6 @@ def test_jobs_that_run_on_after_their_wait_are_no_second_backlog(watch, events):
     assert the_backlog(events).jobs == 2
 
 
-@on_each_loop
 def test_two_pools_are_two_backlogs(watch, events):
     """Each is told under its own name."""
 
@@ -162,7 +159,6 @@ def test_the_one_thread_of_asgiref_is_a_pool(watch, events):
     assert backlog.culprit is not None and backlog.culprit.function.endswith("view")
 
 
-@on_each_loop
 def test_a_pool_of_processes_has_backlogs(watch, events):
     """Its workers cannot be looked into, but its queue is seen."""
 
@@ -221,7 +217,6 @@ def test_a_pool_that_no_loop_waits_for_is_silent(watch, events):
     assert events.events == []
 
 
-@on_each_loop
 def test_a_queue_that_is_quick_is_silent(watch, events):
     """Jobs that wait a few milliseconds for a full pool."""
 

@@ -17,6 +17,7 @@ from tests.queueing import ask_for_lookup, ask_for_report, ask_for_work, backlog
 pytestmark = pytest.mark.realtime
 
 on_each_loop = pytest.mark.usefixtures("each_loop")
+"""For those in which the loop has a part: what a pool does by itself is the same under each."""
 
 
 # --- who is blamed ---
@@ -46,7 +47,6 @@ def test_who_holds_the_workers_is_blamed_not_who_waits(watch, events):
     assert {holder.target for holder in backlog.holders} == {f"{slow_report.__module__}.slow_report"}
 
 
-@on_each_loop
 def test_everyone_who_waits_has_a_share(watch, events):
     """Two sites that fill one queue are both named, the longer wait first, and the shares are of all waiting."""
 
@@ -146,7 +146,6 @@ def nested(pool: ThreadPoolExecutor, timeout: float, begun: threading.Barrier) -
     return inner.result(timeout)
 
 
-@on_each_loop
 def test_a_nested_submit_is_named_as_a_self_deadlock_while_it_lasts(watch, events):
     """Both workers wait for jobs behind them: told with their stacks, long before the timeout frees them."""
 
@@ -186,7 +185,6 @@ def submit_and_await(pool: ThreadPoolExecutor, answer: threading.Event) -> None:
     answer.wait(SOON)
 
 
-@on_each_loop
 def test_a_worker_that_waits_for_the_loop_after_a_nested_submit_is_no_deadlock(watch, events):
     """Nobody waits for the job behind it, and the loop will answer."""
 
@@ -209,7 +207,6 @@ def submit_and_go_on(pool: ThreadPoolExecutor) -> None:
     time.sleep(0.9)
 
 
-@on_each_loop
 def test_a_nested_submit_that_nobody_waits_for_is_no_deadlock(watch, events):
     """It waits for the worker that submitted it, which will come free."""
 
