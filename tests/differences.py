@@ -1,8 +1,8 @@
 """The loops on which the scenarios run, and all that may be told otherwise of one than of another.
 
 Each difference is a row of the table *What differs on uvloop* in the README, where users find it; a test holds the two
-together. Whatever has no row here is expected of every loop alike. Where a stall is said to be timed exactly, nothing
-of it may differ, whatever loop it was of.
+together. Whatever has no row here is expected of every loop alike, and what is expected by ``told`` of a stall that was
+timed exactly does not differ at all, whatever loop it was of.
 """
 
 from __future__ import annotations

@@ -179,16 +179,16 @@ def test_a_turn_of_many_short_callbacks_is_one_stall(watch: loopwatch.Watch, eve
 
     stall = on_a_free_host(events, lambda: asyncio.run(main()))
     assert stall.duration == pytest.approx(spent[-1], abs=0.02 + within(stall))
-    assert (stall.kind, stall.task) == (told(Difference.KIND, stall, "turn", "step"), None)
-    assert stall.callback is not None
-    assert stall.callback.endswith(told(Difference.NAMES, stall, "many callbacks", "small"))
-    assert stall.steps in told(Difference.COUNTS, stall, (200, 201, 202), (1,))
-    most = stall.contributors[:1]
-    assert [(each.name, each.steps) for each in most] == told(Difference.COUNTS, stall, [("small", 200)], [])
-    seconds = told(Difference.COUNTS, stall, stall.duration, 0.0)
-    assert sum(each.seconds for each in most) == pytest.approx(seconds, rel=0.1)
+    counted = bool(stall.contributors)
+    assert counted in told(Difference.COUNTS, stall, (True,), (True, False))
+    kind, callback = ("turn", "many callbacks") if counted else ("step", f"{__name__}.small")
+    assert (stall.kind, stall.callback, stall.task) == (kind, callback, None)
+    if counted:
+        assert 200 <= stall.steps <= 202
+        assert (stall.contributors[0].name.rpartition(".")[2], stall.contributors[0].steps) == ("small", 200)
+        assert stall.contributors[0].seconds == pytest.approx(stall.duration, rel=0.1, abs=within(stall))
     assert stall.culprit is not None and stall.culprit.function in ("spin", "small")
-    assert told(Difference.KIND, stall, "batches", "process pool") in stall.remedy
+    assert ("batches" if counted else "process pool") in stall.remedy
     assert len([each for each in events.stalls if each.duration > 0.25]) == 1
 
 
@@ -210,7 +210,7 @@ def test_a_turn_of_many_different_callbacks_charges_no_single_one(
     stall = on_a_free_host(events, lambda: asyncio.run(main()))
     assert held_for(stall, 0.4)
     assert (stall.kind, stall.culprit) == ("turn", None)
-    assert {each.steps for each in stall.contributors[:8]} == told(Difference.COUNTS, stall, {5}, set())
+    assert {each.steps for each in stall.contributors[:8]} in told(Difference.COUNTS, stall, [{5}], [{5}, set()])
 
 
 def test_a_turn_that_goes_on_is_told_while_it_lasts(events: RecordingReporter) -> None:
@@ -227,6 +227,7 @@ def test_a_turn_that_goes_on_is_told_while_it_lasts(events: RecordingReporter) -
         ended = on_a_free_host(events, lambda: asyncio.run(main()))
     tales = [stall for stall in events.events if isinstance(stall, Stall) and stall.id == ended.id]
     assert len(tales) >= 2 and tales[-1] is ended
-    assert {stall.kind for stall in tales} == {told(Difference.KIND, ended, "turn", "step")}
+    kinds = {stall.kind for stall in tales}
+    assert kinds in told(Difference.KIND, ended, [{"turn"}], [{"turn"}, {"step"}])
     assert 0.5 <= tales[0].duration < ended.duration
     assert ended.duration >= 1.0
