@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures.process
 import concurrent.futures.thread
 import gc
+import importlib
 import importlib.util
 import logging
 import os
@@ -23,6 +24,7 @@ from loopwatch.settings import NO_EXTENSIONS
 from loopwatch.testing import FakeClock, RecordingReporter
 from tests import executing, state_bench
 from tests.bench import FOREVER, RUN, Watching
+from tests.differences import LOOPS
 from tests.made_deliveries import Gate, Make, deliveries
 from tests.made_jobs import KINDS, Setting, setting_up
 from tests.made_logs import Log
@@ -249,6 +251,18 @@ def watch(events: RecordingReporter) -> Iterator[loopwatch.Watch]:
     """A watch that tells ``events``, and is gone with the test."""
     with loopwatch.install(reporters=[events], prometheus=False) as watch:
         yield watch
+
+
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.needs(name)) for name in LOOPS])
+def each_loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The test is run with each kind of loop: what ``asyncio.run`` and ``asyncio.new_event_loop`` make is of that kind.
+
+    Policies would do the same, and are deprecated.
+    """
+    make = importlib.import_module(request.param).new_event_loop
+    monkeypatch.setattr(asyncio, "new_event_loop", make)
+    monkeypatch.setattr(asyncio.events, "new_event_loop", make)
+    return str(request.param)
 
 
 # --- the hook for asyncio's loops, on a clock of its own ---------------------------------------

@@ -19,6 +19,7 @@ import pytest
 import loopwatch
 from loopwatch.model import Stall
 from loopwatch.testing import RecordingReporter
+from tests.differences import Difference, told, within
 
 THRESHOLD = 0.1
 HELD = 0.4
@@ -62,7 +63,23 @@ def longest(events: RecordingReporter, busy_too: bool = False) -> Stall:
 
 
 def held_for(stall: Stall, seconds: float) -> bool:
-    return seconds - 0.002 <= stall.duration <= seconds + SLACK
+    """As long as that, or as near as the stall itself says that it is known."""
+    give = within(stall)
+    return give <= SLACK and seconds - 0.002 - give <= stall.duration <= seconds + SLACK + give
+
+
+def blocks(seconds: float = HELD) -> None:
+    time.sleep(seconds)  # held: blocks
+
+
+def assert_blocks_is_named(stall: Stall, callback: str = "blocks", seen: str | None = None) -> None:
+    """``seen`` is the outermost function that a look shows, where that is not the callback."""
+    assert held_for(stall, HELD)
+    assert (stall.kind, stall.cause) == ("step", "wait")
+    assert stall.culprit is not None
+    assert (stall.culprit.function, stall.culprit.line) == ("blocks", line("blocks", __file__))
+    expected = told(Difference.NAMES, stall, callback, seen or callback)
+    assert stall.callback is not None and stall.callback.endswith(expected)
 
 
 def in_a_step(function: Callable[[], Any]) -> None:

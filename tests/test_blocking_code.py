@@ -14,9 +14,10 @@ import pytest
 import loopwatch
 from loopwatch.model import Stall
 from loopwatch.testing import RecordingReporter
+from tests.differences import Difference, told, within
 from tests.holding import HELD, WARM, held_for, in_a_step, line, longest, on_a_free_host, watching
 
-pytestmark = pytest.mark.realtime
+pytestmark = [pytest.mark.realtime, pytest.mark.usefixtures("each_loop")]
 
 
 @pytest.fixture
@@ -177,14 +178,17 @@ def test_a_turn_of_many_short_callbacks_is_one_stall(watch: loopwatch.Watch, eve
         spent.append(time.perf_counter() - began)
 
     stall = on_a_free_host(events, lambda: asyncio.run(main()))
-    assert stall.duration == pytest.approx(spent[-1], abs=0.02)
-    assert (stall.kind, stall.callback, stall.task) == ("turn", "many callbacks", None)
-    assert 200 <= stall.steps <= 202
-    assert stall.contributors[0].name.endswith("small")
-    assert stall.contributors[0].steps == 200
-    assert stall.contributors[0].seconds == pytest.approx(stall.duration, rel=0.1)
+    assert stall.duration == pytest.approx(spent[-1], abs=0.02 + within(stall))
+    counted = bool(stall.contributors)
+    assert counted in told(Difference.COUNTS, stall, (True,), (True, False))
+    kind, callback = ("turn", "many callbacks") if counted else ("step", f"{__name__}.small")
+    assert (stall.kind, stall.callback, stall.task) == (kind, callback, None)
+    if counted:
+        assert 200 <= stall.steps <= 202
+        assert (stall.contributors[0].name.rpartition(".")[2], stall.contributors[0].steps) == ("small", 200)
+        assert stall.contributors[0].seconds == pytest.approx(stall.duration, rel=0.1, abs=within(stall))
     assert stall.culprit is not None and stall.culprit.function in ("spin", "small")
-    assert "batches" in stall.remedy
+    assert ("batches" if counted else "process pool") in stall.remedy
     assert len([each for each in events.stalls if each.duration > 0.25]) == 1
 
 
@@ -206,7 +210,7 @@ def test_a_turn_of_many_different_callbacks_charges_no_single_one(
     stall = on_a_free_host(events, lambda: asyncio.run(main()))
     assert held_for(stall, 0.4)
     assert (stall.kind, stall.culprit) == ("turn", None)
-    assert {each.steps for each in stall.contributors[:8]} == {5}
+    assert {each.steps for each in stall.contributors[:8]} in told(Difference.COUNTS, stall, [{5}], [{5}, set()])
 
 
 def test_a_turn_that_goes_on_is_told_while_it_lasts(events: RecordingReporter) -> None:
@@ -221,8 +225,9 @@ def test_a_turn_that_goes_on_is_told_while_it_lasts(events: RecordingReporter) -
 
     with watching(events, 0.05):
         ended = on_a_free_host(events, lambda: asyncio.run(main()))
-    told = [stall for stall in events.events if isinstance(stall, Stall) and stall.id == ended.id]
-    assert len(told) >= 2 and told[-1] is ended
-    assert {stall.kind for stall in told} == {"turn"}
-    assert 0.5 <= told[0].duration < ended.duration
+    tales = [stall for stall in events.events if isinstance(stall, Stall) and stall.id == ended.id]
+    assert len(tales) >= 2 and tales[-1] is ended
+    kinds = {stall.kind for stall in tales}
+    assert kinds in told(Difference.KIND, ended, [{"turn"}], [{"turn"}, {"step"}])
+    assert 0.5 <= tales[0].duration < ended.duration
     assert ended.duration >= 1.0

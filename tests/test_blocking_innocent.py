@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import functools
 import gc
 import os
 import subprocess
@@ -15,10 +16,12 @@ from collections.abc import Iterator
 import pytest
 
 import loopwatch
+from loopwatch.model import Stall
 from loopwatch.testing import RecordingReporter
+from tests.differences import Difference, told
 from tests.holding import BUSY, HELD, in_a_callback, in_a_step, line, longest, on_a_free_host, starved, watching
 
-pytestmark = pytest.mark.realtime
+pytestmark = [pytest.mark.realtime, pytest.mark.usefixtures("each_loop")]
 
 HAS_GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
 
@@ -84,6 +87,15 @@ def test_a_collection_that_code_asks_for_is_charged_to_it(collector_off: None, e
 # --- the interpreter ---------------------------------------------------------------------------
 
 
+def assert_charged_with_doubt_if_at_all(stall: Stall, function: str) -> None:
+    """Nobody could look: who it was is known where the step is, and its line nowhere."""
+    charged = stall.culprit and stall.culprit.function.rpartition(".")[2]
+    doubtful: tuple[str | None, bool | None] = (function, False)
+    expected = told(Difference.UNSEEN, stall, [doubtful], [doubtful, (None, None)])
+    assert (charged, stall.evidence.get("certain")) in expected
+
+
+@functools.cache
 def a_number_that_takes(seconds: float) -> int:
     """A number whose square takes about so long; a product holds the interpreter to its end."""
     digits, number = 100_000, 0
@@ -145,8 +157,8 @@ def test_a_product_at_the_end_of_a_step_is_charged_to_its_function(
         results[:] = [number * number]
 
     stall = on_a_free_host(events, lambda: in_a_callback(multiply))
-    assert stall.culprit is not None and stall.culprit.function.endswith("multiply")
-    assert stall.evidence["certain"] is False
+    assert stall.cause == "cpu" and stall.duration >= 0.2
+    assert_charged_with_doubt_if_at_all(stall, "multiply")
 
 
 @pytest.mark.skipif(not HAS_GIL, reason="there is no interpreter lock to hold")
@@ -161,8 +173,7 @@ def test_a_library_that_sleeps_with_the_interpreter_is_a_wait(
 
     stall = on_a_free_host(events, lambda: in_a_callback(call))
     assert (stall.cause, stall.evidence.get("waited_for")) == ("wait", "other"), stall.evidence
-    assert stall.culprit is not None and stall.culprit.function.endswith("call")
-    assert stall.evidence["certain"] is False
+    assert_charged_with_doubt_if_at_all(stall, "call")
 
 
 @pytest.mark.skipif(not HAS_GIL, reason="there is no interpreter lock to hold")
@@ -187,7 +198,7 @@ def test_code_that_others_keep_from_the_interpreter_is_not_charged(
     for thread in hogs:
         thread.start()
     try:
-        for _ in range(6):
+        for _ in range(4):
             in_a_step(innocent)
         assert watch.flush(10)
     finally:
@@ -222,8 +233,7 @@ def test_code_that_waits_for_the_end_of_another_threads_product_is_not_charged(
     thread = threading.Thread(target=multiply)
     thread.start()
     try:
-        for _ in range(4):
-            in_a_step(innocent)
+        in_a_step(innocent)
         assert watch.flush(10)
     finally:
         stop.set()

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from asyncio import events
 from collections import deque
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 import loopwatch
 from loopwatch.observe.asyncio_loop import AsyncioHook
+from loopwatch.observe.loop_kinds import AWAITED, OWN_STEPS
 from tests.bench import LONG, Watching
 
 
@@ -92,6 +95,37 @@ def test_both_names_under_which_a_loop_is_announced_are_seen(hook: AsyncioHook) 
         module._set_running_loop(None)
         assert asyncio._get_running_loop() is None
         assert kinds(hook) == (["OwnHandles"], [])
+
+
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A module of loops that has imported asyncio's function by its name, before there is a watch."""
+    module = ModuleType("rloop.loop")
+    module._set_running_loop = events._set_running_loop  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "rloop.loop", module)
+    return module
+
+
+def test_a_module_that_has_taken_the_function_for_itself_tells_us_too(module: Any, idle: Watching) -> None:
+    """As most loops of other makes do; afterwards it has what it had, and the next watch hears of it again."""
+    before = module._set_running_loop
+    for _ in range(2):
+        idle.hook.install()
+        module._set_running_loop(OwnHandles())  # type: ignore[abstract]
+        module._set_running_loop(None)
+        assert kinds(idle.hook)[0] == ["OwnHandles"]
+        idle.hook.uninstall()
+        idle.hook.blind.clear()
+        assert module._set_running_loop is before
+
+
+def test_a_make_of_loops_that_has_not_run_yet_is_spoken_of(module: Any, idle: Watching) -> None:
+    """Neither as blind nor for longer than that."""
+    idle.hook.install()
+    assert idle.hook.partly == {"rloop": AWAITED}
+    kind = type("Loop", (OwnHandles,), {"__module__": "rloop.loop"})
+    run(kind())
+    assert (idle.hook.blind, idle.hook.partly) == ({"rloop.loop.Loop": OWN_STEPS}, {})
 
 
 def test_a_loop_with_asyncios_handles_is_seen_in_part(watching: Watching, hook: AsyncioHook) -> None:

@@ -144,6 +144,28 @@ def test_a_loop_that_waits_is_not_woken(loop: Own, watch: loopwatch.Watch) -> No
 
 
 @pytest.mark.realtime
+def test_what_begins_right_after_a_beat_is_found(
+    loop: Own, watch: loopwatch.Watch, events: RecordingReporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread has hardly been on a CPU since the beat, and is not in its poll: its stack shows that."""
+    (state,) = [each for each in watch._loops.states.values() if isinstance(each, PulseState)]
+    beat = state._beat
+
+    def answer(sent: float, within: float) -> None:
+        beat(sent, within)
+        if loop.queue.qsize() == 0 and not events.stalls and not begun:
+            begun.append(sent)
+            loop.queue.put((block, ()))
+
+    begun: list[float] = []
+    monkeypatch.setattr(PulseState, "_beat", lambda self, *given: answer(*given))
+    loop.queue.put((int, ()))
+    loop.queue.put((sum, (range(100_000),)))  # some work, so that a beat is sent
+    time.sleep(HELD + 2 * WARM)
+    assert begun and longest(events).culprit is not None
+
+
+@pytest.mark.realtime
 def test_the_coverage_says_that_it_is_a_heartbeat(loop: Own, watch: loopwatch.Watch) -> None:
     """It is seen in part, and it is no warning."""
     assert seen(watch, "Own") == ["partial"]

@@ -18,10 +18,14 @@ from tests.queueing import ask_for_lookup, ask_for_work, backlogs, settled, site
 
 pytestmark = pytest.mark.realtime
 
+on_each_loop = pytest.mark.usefixtures("each_loop")
+"""For those in which the loop has a part: what a pool does by itself is the same under each."""
+
 
 # --- what is told ---
 
 
+@on_each_loop
 def test_a_burst_over_a_small_pool_is_one_backlog(watch, events):
     """Twelve jobs of 150 ms for three workers: nine wait, up to 450 ms; one event, with the right numbers."""
 
@@ -120,6 +124,7 @@ def test_two_pools_are_two_backlogs(watch, events):
     assert sorted((each.executor, each.jobs) for each in events.backlogs) == [("one", 3), ("two", 3)]
 
 
+@on_each_loop
 def test_the_default_pool_of_a_loop_is_called_default(watch, events):
     """to_thread over a full default pool: the workers are those that the pool may have."""
 
@@ -135,6 +140,7 @@ def test_the_default_pool_of_a_loop_is_called_default(watch, events):
     assert backlog.submitters[0].site == f"{work.__module__}.work:{work.__code__.co_firstlineno}"
 
 
+@on_each_loop
 @pytest.mark.needs("asgiref")
 def test_the_one_thread_of_asgiref_is_a_pool(watch, events):
     """thread_sensitive code waits for one worker."""
@@ -170,6 +176,7 @@ def test_a_pool_of_processes_has_backlogs(watch, events):
     assert backlog.culprit is not None and backlog.culprit.site == site(ask_for_work)
 
 
+@on_each_loop
 def test_a_watch_that_is_uninstalled_tells_of_the_backlog_in_progress(events):
     """What has been seen is not lost with the watch."""
 
@@ -189,6 +196,7 @@ def test_a_watch_that_is_uninstalled_tells_of_the_backlog_in_progress(events):
 # --- silence ---
 
 
+@on_each_loop
 def test_one_job_on_a_free_pool_is_nothing(watch, events):
     """to_thread(time.sleep, 0.5) holds a worker, and nobody waits for it."""
     asyncio.run(_sleep_in_a_thread())
@@ -222,6 +230,7 @@ def test_a_queue_that_is_quick_is_silent(watch, events):
     assert backlogs(events) == []
 
 
+@on_each_loop
 def test_a_job_that_waits_for_the_interpreter_accuses_no_pool(watch, events):
     """The pool has free workers: it is the loop that holds everything, and that is a stall."""
 

@@ -16,10 +16,14 @@ from tests.queueing import ask_for_lookup, ask_for_report, ask_for_work, backlog
 
 pytestmark = pytest.mark.realtime
 
+on_each_loop = pytest.mark.usefixtures("each_loop")
+"""For those in which the loop has a part: what a pool does by itself is the same under each."""
+
 
 # --- who is blamed ---
 
 
+@on_each_loop
 def test_who_holds_the_workers_is_blamed_not_who_waits(watch, events):
     """Three slow reports hold every worker while a hundred quick lookups wait."""
 
@@ -60,6 +64,7 @@ def test_everyone_who_waits_has_a_share(watch, events):
     assert shares[site(ask_for_report)].share == pytest.approx(7 / 28, abs=0.05)
 
 
+@on_each_loop
 def test_requests_that_time_out_in_the_queue_have_waited(watch, events):
     """Who gave up before a worker came free is a part of the backlog."""
 
@@ -81,6 +86,7 @@ def test_requests_that_time_out_in_the_queue_have_waited(watch, events):
     assert executor.outcomes == {"completed": 1, "cancelled": 5}
 
 
+@on_each_loop
 def test_a_pool_with_free_workers_is_not_blamed_for_a_loop_that_holds_the_interpreter(watch, events):
     """Seven jobs on sixteen workers: four end late and three begin late, since nothing could run meanwhile."""
     big = 7**300_000
@@ -104,6 +110,7 @@ def test_a_pool_with_free_workers_is_not_blamed_for_a_loop_that_holds_the_interp
     assert [each for each in watch.snapshot().sites if each.kind == "queue"] == []
 
 
+@on_each_loop
 def test_a_done_callback_that_holds_the_worker_is_blamed(watch, events):
     """Its job is over, and the worker is not free: the jobs behind it wait, and the callback is named."""
     gate = threading.Event()

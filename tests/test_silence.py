@@ -32,6 +32,9 @@ from tests.holding import BUSY, starved
 
 pytestmark = pytest.mark.realtime
 
+on_each_loop = pytest.mark.usefixtures("each_loop")
+"""For those in which the loop has a part."""
+
 THRESHOLD = 0.2
 LONG = 0.5
 STOPPED = 4 * LONG
@@ -60,6 +63,7 @@ def only_what_was_meant(events: RecordingReporter) -> None:
     assert [(event.event, getattr(event, "coroutine", event.site)) for event in told] == [("stall", "meant")]
 
 
+@on_each_loop
 def test_an_idle_loop_is_silent_and_lets_the_sampler_sleep(watch: loopwatch.Watch, events: RecordingReporter) -> None:
     """It waits in its poll, however long, and costs nothing."""
 
@@ -78,6 +82,7 @@ def test_an_idle_loop_is_silent_and_lets_the_sampler_sleep(watch: loopwatch.Watc
     only_what_was_meant(events)
 
 
+@on_each_loop
 def test_a_loop_that_polls_often_does_not_make_the_sampler_look_as_often(
     watch: loopwatch.Watch, events: RecordingReporter
 ) -> None:
@@ -95,6 +100,7 @@ def test_a_loop_that_polls_often_does_not_make_the_sampler_look_as_often(
     only_what_was_meant(events)
 
 
+@on_each_loop
 def test_work_in_a_free_pool_is_silent(watch: loopwatch.Watch, events: RecordingReporter) -> None:
     """Neither the loop nor a queue waits for it."""
 
@@ -105,6 +111,7 @@ def test_work_in_a_free_pool_is_silent(watch: loopwatch.Watch, events: Recording
     only_what_was_meant(events)
 
 
+@on_each_loop
 def test_work_in_small_pieces_is_silent(watch: loopwatch.Watch, events: RecordingReporter) -> None:
     """Five milliseconds at a time: others get their turn in between, whatever it adds up to."""
 
@@ -117,6 +124,7 @@ def test_work_in_small_pieces_is_silent(watch: loopwatch.Watch, events: Recordin
     only_what_was_meant(events)
 
 
+@on_each_loop
 def test_threads_without_a_loop_are_silent(watch: loopwatch.Watch, events: RecordingReporter) -> None:
     """They may block as long as they like, beside a loop or without any."""
     thread = threading.Thread(target=time.sleep, args=(LONG,))
@@ -128,6 +136,7 @@ def test_threads_without_a_loop_are_silent(watch: loopwatch.Watch, events: Recor
     only_what_was_meant(events)
 
 
+@on_each_loop
 def test_what_comes_after_a_loop_is_silent(watch: loopwatch.Watch, events: RecordingReporter) -> None:
     """A loop that has ended, or has stopped and may go on, is not held by its thread."""
     asyncio.run(asyncio.sleep(0))
@@ -140,6 +149,7 @@ def test_what_comes_after_a_loop_is_silent(watch: loopwatch.Watch, events: Recor
     only_what_was_meant(events)
 
 
+@on_each_loop
 def test_a_loop_that_was_made_and_never_ran_is_silent(watch: loopwatch.Watch, events: RecordingReporter) -> None:
     """It has callbacks that wait, but nobody to run them."""
     loop = asyncio.new_event_loop()
@@ -149,6 +159,7 @@ def test_a_loop_that_was_made_and_never_ran_is_silent(watch: loopwatch.Watch, ev
     only_what_was_meant(events)
 
 
+@on_each_loop
 def test_the_watch_itself_is_silent(watch: loopwatch.Watch, events: RecordingReporter) -> None:
     """Its numbers may be read on the loop; a reporter that is slow is slow in its own thread."""
     slow: list[Any] = []
@@ -188,6 +199,7 @@ class SlowHand:
         return self._commands.pop(0)
 
 
+@on_each_loop
 def test_a_stop_in_the_debugger_is_silent(events: RecordingReporter) -> None:
     """The loop is held by a person; not even a stall in progress is told."""
     screen = io.StringIO()
@@ -213,7 +225,8 @@ def test_a_stop_in_the_debugger_is_silent(events: RecordingReporter) -> None:
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="stops are known from /proc")
 
 CHILD = """
-    import asyncio, json, sys, time
+    import json, sys, time
+    import asyncio, {loop}
     import loopwatch
 
     def told(event):
@@ -231,7 +244,8 @@ CHILD = """
         await asyncio.sleep(0.05)
 
     with loopwatch.install(threshold={threshold}, reporters=[told], prometheus=False) as watch:
-        asyncio.run(main())
+        loop = {loop}.new_event_loop()
+        loop.run_until_complete(main())
         watch.flush(10)
     print("done", flush=True)
     sys.stdin.read()
@@ -240,9 +254,11 @@ CHILD = """
 Step = Callable[[int], None]
 
 
-def stalls_of_a_child_that_is(held: Step, let_go: Step = lambda pid: None) -> list[dict[str, Any]]:
+def stalls_of_a_child_that_is(
+    held: Step, loop: str = "asyncio", let_go: Step = lambda pid: None
+) -> list[dict[str, Any]]:
     """What a child process tells that ``held`` holds up while its loop computes."""
-    program = textwrap.dedent(CHILD).format(busy=0.3, threshold=THRESHOLD)
+    program = textwrap.dedent(CHILD).format(busy=0.3, threshold=THRESHOLD, loop=loop)
     child = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert child.stdin is not None and child.stdout is not None
     with child.stdin, child.stdout:
@@ -266,9 +282,10 @@ def stopped_by_a_signal(pid: int) -> None:
 
 
 @LINUX
-def test_a_process_that_was_stopped_charges_nobody() -> None:
+@on_each_loop
+def test_a_process_that_was_stopped_charges_nobody(each_loop: str) -> None:
     """It is told that it stood still; the code that happened to run is not to blame."""
-    stalls = stalls_of_a_child_that_is(stopped_by_a_signal)
+    stalls = stalls_of_a_child_that_is(stopped_by_a_signal, each_loop)
     stopped = max(stalls, key=lambda stall: float(stall["duration"]))
     assert stopped["duration"] >= STOPPED
     assert (stopped["cause"], stopped["culprit"]) == ("suspended", None)
@@ -327,7 +344,7 @@ def test_a_process_that_a_debugger_stopped_is_silent() -> None:
             with contextlib.suppress(ProcessLookupError):
                 ptrace(DETACH, thread)
 
-    stalls = stalls_of_a_child_that_is(hold, let_go)
+    stalls = stalls_of_a_child_that_is(hold, let_go=let_go)
     assert [stall for stall in stalls if stall["duration"] >= STOPPED] == []
 
 
@@ -353,6 +370,7 @@ def only_the_true_stall(watch: loopwatch.Watch, events: RecordingReporter, began
     assert began - 1 <= stall.started_at <= time.time()
 
 
+@on_each_loop
 @pytest.mark.needs("freezegun")
 def test_frozen_time_neither_hides_nor_makes_a_stall(watch: loopwatch.Watch, events: RecordingReporter) -> None:
     """Our clocks are pinned: under a frozen clock durations and dates are true."""

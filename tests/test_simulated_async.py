@@ -18,7 +18,7 @@ import pytest
 from tests.executing import SOON
 from tests.offloading import DELAY, at_once, fetch_page, offload, slow_database, slow_website
 
-pytestmark = pytest.mark.realtime
+pytestmark = [pytest.mark.realtime, pytest.mark.usefixtures("each_loop")]
 
 MODULE = __name__
 

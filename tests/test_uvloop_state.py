@@ -212,6 +212,29 @@ def test_a_run_that_ends_is_judged(watched: Watched) -> None:
     assert watched.state.ran == pytest.approx(1.3, abs=1e-5)
 
 
+def test_another_loop_inside_a_step_takes_nothing_of_its_time(watched: Watched) -> None:
+    """While that runs this one is neither held nor active, and what came before and after it counts together."""
+    before = watched.state.times(watched.clock())
+    watched.loop.work(0.05)
+    watched.state.pause(watched.clock())
+    for _ in range(3):
+        watched.loop.work(1.0)
+        watched.state.refresh()
+        assert watched.state.mark == NEVER and not watched.state.holds(NEVER)
+        assert sum(watched.state.times(watched.clock())) == pytest.approx(sum(before) + 0.05, abs=1e-5)
+    watched.state.resume(watched.clock())
+    assert watched.state.age(watched.clock()) == pytest.approx(0.05, abs=1e-5)
+    assert watched.state.away == pytest.approx(3.0, abs=1e-5)
+    watched.loop.work(0.1)
+    watched.loop.poll(0.2)
+    watched.state.refresh()
+    assert watched.told() == [(pytest.approx(0.15, abs=1e-5), 0)]
+    active, idle = watched.state.times(watched.clock())
+    assert active - before[0] == pytest.approx(0.15, abs=1e-5)
+    assert idle - before[1] == pytest.approx(0.2, abs=1e-5)
+    assert watched.held[0].active == pytest.approx(before[0], abs=1e-5)
+
+
 def test_what_is_closed_is_not_asked(watched: Watched) -> None:
     """Neither by a look nor by a snapshot."""
     watched.state.end(watched.clock())

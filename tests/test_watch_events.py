@@ -14,9 +14,13 @@ import time
 import pytest
 
 import loopwatch
+from tests.differences import Difference, on
 from tests.programs import hold_once
 
+on_each_loop = pytest.mark.usefixtures("each_loop")
 
+
+@on_each_loop
 @pytest.mark.realtime
 def test_events_reach_the_reporters_before_flush_returns(events):
     """flush() is a promise: what happened before it has been told after it."""
@@ -27,8 +31,9 @@ def test_events_reach_the_reporters_before_flush_returns(events):
             assert sum(stall.duration >= 0.3 for stall in events.stalls) == number
 
 
+@on_each_loop
 @pytest.mark.realtime
-def test_flush_tells_what_ended_earlier_in_the_same_turn(events):
+def test_flush_tells_what_ended_earlier_in_the_same_turn(events, each_loop):
     """A callback that asks right after the one that held the loop is told of it, before the loop polls again."""
     told: list[tuple[bool, list[str]]] = []
 
@@ -41,17 +46,20 @@ def test_flush_tells_what_ended_earlier_in_the_same_turn(events):
     with loopwatch.install(threshold=0.2, reporters=[events], prometheus=False) as watch:
         asyncio.run(main())
     ((flushed, sites),) = told
-    assert flushed and len(sites) == 1
+    assert flushed and len(sites) in on(Difference.TURN, each_loop, (1,), (0, 1))
+    assert len(events.stalls) == 1
 
 
+@on_each_loop
 @pytest.mark.realtime
 def test_uninstall_tells_what_had_happened(events):
     """Leaving the with block right after a stall loses nothing."""
     with loopwatch.install(threshold=0.1, reporters=[events], prometheus=False):
         asyncio.run(hold_once(0.4))
-    assert "hold" in [stall.culprit.function for stall in events.stalls if stall.culprit is not None]
+    assert "hold" in [frame.function for stall in events.stalls for frame in stall.stack]
 
 
+@on_each_loop
 def test_a_reporter_that_raises_is_dropped_and_the_service_goes_on(events, caplog):
     """It is named once in the log; the others still get everything, the application notices nothing."""
 
@@ -66,6 +74,7 @@ def test_a_reporter_that_raises_is_dropped_and_the_service_goes_on(events, caplo
     assert [record.levelname for record in caplog.records if "no more events" in record.getMessage()] == ["ERROR"]
 
 
+@on_each_loop
 def test_a_reporter_that_blocks_holds_up_nobody(events):
     """A reporter that never returns costs events, which are counted, and never the application's time."""
     release = threading.Event()
@@ -82,6 +91,7 @@ def test_a_reporter_that_blocks_holds_up_nobody(events):
     assert time.perf_counter() - started < 20
 
 
+@on_each_loop
 @pytest.mark.realtime
 def test_uninstalling_on_a_loop_does_not_hold_it_for_a_reporter(events):
     """A lifespan ends with the watch: others go on at once, and the event comes when the reporter takes it."""
@@ -130,6 +140,7 @@ def test_what_is_blind_is_said_in_the_log(caplog, monkeypatch):
     assert [r.levelname for r in caplog.records if "watches: asyncio loops: exact" in r.getMessage()] == ["INFO"]
 
 
+@on_each_loop
 def test_the_snapshot_is_json_ready_while_everything_runs(events):
     """A snapshot can be taken at any moment from inside the loop, and goes through json as it is."""
 
@@ -142,8 +153,10 @@ def test_the_snapshot_is_json_ready_while_everything_runs(events):
     assert found["schema_version"] == 1
     assert [loop["name"] for loop in found["loops"]] == ["main"]
     assert found["executors"][0]["outcomes"] == {"completed": 1}
+    assert found["executors"][0]["name"] == "default"
 
 
+@on_each_loop
 @pytest.mark.needs("prometheus_client")
 @pytest.mark.realtime
 def test_metrics_are_served_while_the_loop_hangs(events):

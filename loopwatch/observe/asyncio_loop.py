@@ -8,13 +8,14 @@ from asyncio import base_events
 from collections import deque
 from collections.abc import Callable
 from types import CodeType
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..errors import SelfCheckFailed
 from .class_patches import DISCARD, patches
 from .entry_state import EntryState
 from .guard import theirs
 from .loop_kinds import OWN_STEPS, LoopKinds
+from .loop_runs import Arrival, Entered
 from .loop_state import LoopState, Outlets
 from .polls import Tap, replaced, selector_of, turns_plainly
 from .running_loops import Found, handles_under_way, is_in, native_id, running_loops, thread_name
@@ -31,28 +32,6 @@ def step_codes() -> tuple[CodeType, ...]:
     return patches.step_codes()
 
 
-class Entered(NamedTuple):
-    """A run of a loop, and the loop that it interrupts."""
-
-    state: LoopState
-    outer: LoopState | None
-
-
-class _Arrival:
-    """A loop that ran when the watch was installed, until its first step or poll after that.
-
-    ``in_step``: it was in a step; ``sure``: that step was still under way when all was in place, so
-    its end cannot be missed.
-    """
-
-    __slots__ = ("in_step", "state", "sure")
-
-    def __init__(self, state: LoopState, in_step: bool) -> None:
-        self.state = state
-        self.in_step = in_step
-        self.sure = False
-
-
 class AsyncioHook:
     """All asyncio loops of the process, while installed. One at a time."""
 
@@ -66,7 +45,7 @@ class AsyncioHook:
         self.meets_too: Callable[[Any], bool] = lambda loop: False
         """Asked of loops that are not asyncio's: whether another watches it."""
         self._running: dict[int, LoopState] = {}
-        self._arrivals: dict[int, _Arrival] = {}
+        self._arrivals: dict[int, Arrival] = {}
 
     # --- in and out ---
 
@@ -74,6 +53,7 @@ class AsyncioHook:
         """Replace, prove, and take in the loops that run already. Raises SelfCheckFailed, leaving nothing behind."""
         try:
             patches.put(self, self.outlets.clock)
+            self.kinds.await_those_of(patches.told_by)
             if not patches.run_ticks():
                 raise SelfCheckFailed("asyncio.Handle._run", "one callback was run, and was not timed once")
             if not patches.forever_ticks():
@@ -145,18 +125,11 @@ class AsyncioHook:
             if loop.is_running() or loop.is_closed():  # it will refuse, or is entered again by its own leave
                 return None
             ident = threading.get_ident()
-            state = self._state_of(loop)
-            outer = self._running.get(ident)
-            if outer is not None and not outer.running():  # it ended, and nobody was told
-                outer.end(outer.last_seen())
-                outer = None
-            now = self.outlets.clock()
+            state, now = self._state_of(loop), self.outlets.clock()
             self._begin(state, now, ident)
-            self._running[ident] = state
-            if outer is not None:
-                outer.pause(now)
+            entered = self.went_in(state, now)
             self._still_wanted(state)
-            return Entered(state, outer)
+            return entered
         except Exception as error:
             if theirs(error):
                 raise
@@ -168,21 +141,37 @@ class AsyncioHook:
         if entered is None:
             return
         try:
-            state, outer = entered
             now = self.outlets.clock()
-            state.end(now)
-            ident = threading.get_ident()
-            if outer is None:
-                self._running.pop(ident, None)
-            else:
-                self._running[ident] = outer
-                outer.resume(now)
+            entered.state.end(now)
+            self.came_out(entered, now)
             if len(self.states) > _CROWD:
                 self.outlets.alarm.wake()
         except Exception as error:
             if theirs(error):
                 raise
             self.outlets.faults.append(error)
+
+    def went_in(self, state: LoopState, now: float) -> Entered:
+        """A loop, of whatever make, runs in this thread from here on: one in whose step that is, is not held by it."""
+        ident = threading.get_ident()
+        outer = self._running.get(ident)
+        if outer is not None and not outer.running():  # it ended, and nobody was told
+            if outer is not state:
+                outer.end(outer.last_seen())
+            outer = None
+        self._running[ident] = state
+        if outer is not None:
+            outer.pause(now)
+        return Entered(state, outer)
+
+    def came_out(self, entered: Entered, now: float) -> None:
+        """It has stopped, and the one around it goes on."""
+        ident, outer = threading.get_ident(), entered.outer
+        if outer is None:
+            self._running.pop(ident, None)
+        else:
+            self._running[ident] = outer
+            outer.resume(now)
 
     def meet(self, loop: Any) -> None:
         """A loop of any make begins to run in this thread. Never raises."""
@@ -333,7 +322,7 @@ class AsyncioHook:
         else:
             state.begin_poll(self.outlets.clock())
         state.polls_seen = True
-        arrival = _Arrival(state, found.frame is not None)
+        arrival = Arrival(state, found.frame is not None)
         state.tap = tap = Tap(selector, lambda inner: self._first_select(loop, inner))
         self.states[id(state)] = state
         self._arrivals[id(loop)] = arrival
@@ -356,7 +345,7 @@ class AsyncioHook:
 
         return select
 
-    def _arrive(self, arrival: _Arrival, loop: Any) -> LoopState:
+    def _arrive(self, arrival: Arrival, loop: Any) -> LoopState:
         """The step that was running, or the poll, is over."""
         state = arrival.state
         self._untap(state)

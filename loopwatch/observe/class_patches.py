@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import sys
 from asyncio import base_events, events
 from collections.abc import Callable, Iterator
-from types import CodeType
+from types import CodeType, ModuleType
 from typing import Any, NamedTuple, Protocol
 
 from .. import _compat
@@ -23,6 +24,9 @@ from .steps import Stopwatch, make_run
 
 _KEPT = 8
 """Functions of ours that are remembered as being under those of other tools."""
+
+
+_BEGINS = "_set_running_loop"
 
 
 class Watcher(Protocol):
@@ -119,9 +123,12 @@ class ClassPatches:
         self._run = _Place(lambda: events.Handle, "_run", self._make_run)
         self._forever = _Place(lambda: base_events.BaseEventLoop, "run_forever", self._make_forever)
         self._begins = [
-            _Place(lambda: events, "_set_running_loop", _make_set_running_loop),
-            _Place(lambda: asyncio, "_set_running_loop", _make_set_running_loop),
+            _Place(lambda: events, _BEGINS, _make_set_running_loop),
+            _Place(lambda: asyncio, _BEGINS, _make_set_running_loop),
         ]
+        self._copies: list[_Place] = []
+        self.told_by: set[str] = set()
+        """Packages that had taken ``_set_running_loop`` for themselves before, and now have ours."""
 
     def put(self, watcher: Watcher, clock: Callable[[], float]) -> None:
         """Let ``watcher`` be told. Functions of ours that still stand, under another tool's, serve again."""
@@ -129,7 +136,10 @@ class ClassPatches:
         self._clock = clock
         self._run.put(self.run_ticks)
         self._forever.put(self.forever_ticks)
-        for place in self._begins:
+        holders = _holders(events._set_running_loop)
+        self._copies = [_Place(lambda at=each: at, _BEGINS, _make_set_running_loop) for each in holders]  # type: ignore[misc]
+        self.told_by = {str(getattr(each, "__name__", "")).partition(".")[0] for each in holders}
+        for place in (*self._begins, *self._copies):
             place.put(lambda: False)  # those left under another tool's function still serve: to be met twice is no harm
 
     def take_out(self) -> None:
@@ -137,8 +147,9 @@ class ClassPatches:
         self.watcher = self._proven = None
         self._run.take_out()
         self._forever.take_out()
-        for place in self._begins:
+        for place in (*self._begins, *self._copies):
             place.take_out()
+        self._copies, self.told_by = [], set()
 
     @property
     def outermost(self) -> bool:
@@ -216,6 +227,17 @@ class ClassPatches:
         run_forever.let_go = let_go  # type: ignore[attr-defined]
         run_forever.take_up = take_up  # type: ignore[attr-defined]
         return run_forever
+
+
+def _holders(function: Any) -> list[ModuleType]:
+    """The modules that have imported it by name, as those of loops do; asyncio's own have places of their own."""
+    found = []
+    for module in list(sys.modules.values()):
+        if isinstance(module, ModuleType) and module is not events and module is not asyncio:
+            names = object.__getattribute__(module, "__dict__")  # a lazy module would begin to load
+            if names.get(_BEGINS) is function:
+                found.append(module)
+    return found
 
 
 def _make_set_running_loop(previous: Callable[[Any], None]) -> Any:

@@ -31,6 +31,8 @@ from .jobs import NOBODY, NOWHERE, Job, PlainJob, Pool, QuickJob, RemoteJob, Sta
 from .places import Places, caller_of
 
 _FINISHED_AT_MOST = 50_000
+_DEFAULT = ("asyncio", "uvloop")
+"""What the threads of the pool that a loop makes for itself are called."""
 _POOLS = 64
 _CANCELLERS = 4
 """Frames looked at for who cancels: functions of other tools may stand in between."""
@@ -330,7 +332,7 @@ class ExecutorHook:
     def name(self, prefix: str) -> str:
         """The prefix of its threads' names; pools beyond a number share one name, so that labels stay few."""
         names = {pool.name for pool in self.pools}
-        name = "default" if prefix == "asyncio" else _NUMBERED.sub("", prefix)
+        name = "default" if prefix in _DEFAULT else _NUMBERED.sub("", prefix)
         return name if name in names or len(names) < _POOLS else NOBODY
 
     def after_fork(self) -> None:

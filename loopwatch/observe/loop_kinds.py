@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio.base_events import BaseEventLoop
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Any
 from weakref import WeakSet
 
@@ -24,6 +24,9 @@ OWN_TURNS = (
     "they turn by code that is not asyncio's, as with nest_asyncio: each step is timed, a turn is the sum of its "
     "steps, and a step that runs others in it may be told without its lines"
 )
+AWAITED = "none of them has run yet: one that does is asked for a heartbeat"
+_OTHER_MAKES = ("rloop", "winloop")
+"""Packages of loops that are met when they run, and not by their class."""
 OWN_RUN = "they are run by code that is not asyncio's: each step is timed, and all time between steps counts as idle"
 
 
@@ -40,6 +43,15 @@ class LoopKinds:
         self._heard: WeakSet[type] = WeakSet()
         self._unsaid: dict[str, float] = {}
 
+    def await_those_of(self, packages: Container[str]) -> None:
+        """Whatever loop of these packages runs will be met."""
+        self.partly.update((name, AWAITED) for name in _OTHER_MAKES if name in packages)
+
+    def _met(self, name: str) -> None:
+        package = name.partition(".")[0]
+        if self.partly.get(package) == AWAITED:
+            del self.partly[package]
+
     def meet(self, loop: Any) -> None:
         """A loop of any make begins to run: one that is not asyncio's is not seen, until one of its steps is."""
         kind = type(loop)
@@ -55,6 +67,7 @@ class LoopKinds:
     def kind_not_seen(self, kind: type, reason: str) -> None:
         """Nothing of the loops of a type is seen."""
         name = _named(kind)
+        self._met(name)
         if name not in self.blind and len(self.blind) < _MOST:
             self.blind[name] = reason
             self._unsaid[name] = self._clock()
@@ -103,6 +116,7 @@ class LoopKinds:
     def heard(self, kind: type, reason: str) -> None:
         """Of loops that were not seen something is heard."""
         name = _named(kind)
+        self._met(name)
         self.blind.pop(name, None)
         self._unsaid.pop(name, None)
         self._heard.add(kind)

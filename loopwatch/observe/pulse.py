@@ -1,8 +1,9 @@
 """The heartbeat: for a loop of which nothing else can be seen, how long it takes to run a callback from outside.
 
 A beat that is not answered means that the loop is held, at least since the beat was sent. A beat wakes the loop, so
-none is sent to one that waits: when a beat was answered and the loop's thread has not been on a CPU since, it is in
-its poll still. Where the CPU time of a thread cannot be had, a beat is sent at every look.
+none is sent to one that waits: when a beat was answered, the loop's thread has not been on a CPU since for longer than
+the way back takes, and its stack shows nothing that the loop has called, it is in its poll still. Where the CPU time of
+a thread cannot be had, a beat is sent at every look.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from .guard import theirs
 from .loop_state import Held, LoopState, Outlets
 from .running_loops import thread_name
 from .seen_steps import UNSEEN
-from .stacks import depth_of
+from .stacks import copy_within, depth_of
 from .steps import NEVER
 
 HEARTBEAT = (
@@ -27,6 +28,8 @@ HEARTBEAT = (
 )
 _WAY_BACK = 0.0001
 """CPU seconds that a thread may take from a beat to its poll. With more it may have begun something."""
+_POLLS = "selectors"
+"""The module in which a loop of Python waits. One that does so elsewhere, in Python, is taken to be at work."""
 
 
 class PulseState(LoopState):
@@ -77,7 +80,7 @@ class PulseState(LoopState):
         if cpu is None or self._at_beat is None:
             self._certain = False
         elif self._worked_until is None:
-            self._certain = cpu - self._at_beat <= _WAY_BACK
+            self._certain = cpu - self._at_beat <= _WAY_BACK and not self._in_a_step()
         else:
             self._certain = self._certain and cpu == self._worked_until
         self._worked_until = cpu
@@ -86,6 +89,12 @@ class PulseState(LoopState):
             self.turn = now
             return
         self._send(now)
+
+    def _in_a_step(self) -> bool:
+        """Whether the loop has called something since its beat, though it took no time of the CPU to begin that."""
+        with _compat.uncollected():
+            frames, _ = copy_within(_compat.stacks().get(self.ident), self.depth or 0)
+        return frames is not None and len(frames) > 0 and frames[-1].module != _POLLS
 
     def _send(self, now: float) -> None:
         loop = self.loop()

@@ -21,6 +21,7 @@ from .asyncio_loop import AsyncioHook
 from .calls import make_schedule
 from .handles import coroutine_of
 from .libuv import Libuv, Unsuitable, open_libuv
+from .loop_runs import Entered
 from .running_loops import native_id, thread_name
 from .stacks import depth_of
 from .uvloop_entry import loop_class, make_run_forever
@@ -220,21 +221,24 @@ class UvloopHook:
             self._loops.outlets.faults.append(error)
             return None
 
-    def enter(self, loop: Any, frame: FrameType) -> UvloopState | None:
+    def enter(self, loop: Any, frame: FrameType) -> Entered | None:
         """A loop begins to run; returns what ``leave`` needs. Never raises."""
         try:
             if loop.is_running() or loop.is_closed():  # it will refuse
                 return None
-            return self._begin(loop, depth_of(frame), told_of_end=True)
+            state = self._begin(loop, depth_of(frame), told_of_end=True)
+            return self._loops.went_in(state, self._loops.outlets.clock())
         except Exception as error:
             self._loops.outlets.faults.append(error)
             return None
 
-    def leave(self, state: UvloopState | None) -> None:
+    def leave(self, entered: Entered | None) -> None:
         """It has stopped. Never raises."""
         try:
-            if state is not None:
-                state.end(self._loops.outlets.clock())
+            if entered is not None:
+                now = self._loops.outlets.clock()
+                entered.state.end(now)
+                self._loops.came_out(entered, now)
                 if self._loops.outlets.alarm.asleep and self._loops.outlets.held:
                     self._loops.outlets.alarm.wake()
         except Exception as error:

@@ -93,7 +93,7 @@ class UvloopState(LoopState):
                 self._behind = self.idle - count.idle  # what it waits outside of its runs does not count
                 self._last = count._replace(polling=False)
                 now = count.at
-            self.within, self._earlier = 0.0, max(0.0, self.ran - self.idle)
+            self.within, self._earlier = 0.0, max(0.0, self.ran - self.idle - self._aside)
             super().begin(now, ident, thread, native)
 
     def end(self, now: float) -> None:
@@ -102,12 +102,25 @@ class UvloopState(LoopState):
 
     def end_turn(self, now: float) -> None:
         with self._gate:
-            count = self._read() if self.ran < 0 else None
+            count = self._read_running()
             if count is not None:
                 self._advance(count._replace(polling=False))
             if self.mark != NEVER:
                 self._end_stretch(now, self.within)
             self.mark, self.turn = NEVER, now
+
+    def pause(self, now: float) -> None:
+        with self._gate:
+            self.glance()
+            if self.exact is not None:
+                self.exact.lend()
+            super().pause(now)
+
+    def resume(self, now: float) -> None:
+        with self._gate:
+            before = self.away
+            super().resume(now)
+            self._last = self._last._replace(at=self._last.at + self.away - before)
 
     def before_close(self) -> int | None:
         """The loop is about to be closed: from here on its counters are not touched. Returns what ``not_closed`` needs.
@@ -169,7 +182,7 @@ class UvloopState(LoopState):
         if self.mark == NEVER and self._waits_still():
             return
         with self._gate:
-            count = self._read() if self.ran < 0 else None
+            count = self._read_running()
             if count is not None:
                 self._advance(count)
 
@@ -178,8 +191,7 @@ class UvloopState(LoopState):
         if mark != NEVER and self.times_exactly(mark):
             return True
         with self._gate:
-            count = self._read() if self.ran < 0 else None
-            last = self._last
+            count, last = self._read_running(), self._last
             same = count is not None and not count.polling and count.turns == last.turns and count.idle == last.idle
             return same and self.mark == mark
 
@@ -248,6 +260,10 @@ class UvloopState(LoopState):
             if at - began < _TOGETHER and libuv.turns(pointer) == turns:
                 break
         return Count(at, idle, turns, idle > first)
+
+    def _read_running(self) -> Count | None:
+        """The counters of a loop that runs; None also while another runs inside its step. With the gate held."""
+        return self._read() if self.ran < 0 <= self._aside else None
 
     def _advance(self, now: Count) -> None:
         last, self._last = self._last, now
@@ -352,26 +368,17 @@ class UvloopState(LoopState):
         self.outlets.held.append(held)
 
     def _active(self, count: Count) -> float:
-        return max(0.0, so_far(self.ran, count.at) - self.idle)
+        return max(0.0, so_far(self.ran, count.at) - self.idle - so_far(self._aside, count.at))
 
     # --- its numbers ---
 
-    def age(self, now: float) -> float:
-        mark = self.mark
-        return 0.0 if mark == NEVER else max(0.0, now - mark)
-
-    @property
-    def away(self) -> float:
-        return 0.0
-
     def times(self, now: float) -> tuple[float, float]:
         with self._gate:
-            ran, count = self.ran, self._read() if self.ran < 0 else None
+            count, mark = self._read_running(), self.mark
             if count is None:
-                return max(0.0, so_far(ran, self._last.at) - self.idle), self.idle
+                return self._active(self._last), self.idle
             idle = max(self.idle, count.idle + self._behind)
-            active = max(0.0, so_far(ran, count.at) - idle)
-            mark = self.mark
+            active = max(0.0, so_far(self.ran, count.at) - idle - self._aside)
         if mark <= now < count.at:  # of the present stretch, its beginning may be asked for
             active = max(0.0, active - (count.at - now))
         return active, idle

@@ -17,7 +17,7 @@ from ..metrics import STEP_BOUNDS
 from .calls import make_calls
 from .guard import theirs
 from .handles import contributor, describe, key_of
-from .steps import NOTABLE
+from .steps import NEVER, NOTABLE
 
 _REMEMBERED = 256
 
@@ -61,17 +61,25 @@ class UvloopSteps:
         self._fault = fault
         self._told: deque[tuple[float, float]] = deque(maxlen=_REMEMBERED)
         self._noted: deque[Noted] = deque(maxlen=_REMEMBERED)
+        self._lent = NEVER
+        """When the step began that ran another loop: what is its own is not known here."""
         self._loop = weakref.ref(loop, _letting_go(self.calls))
 
     def let_go(self) -> None:
         """Time nothing more."""
         self.calls.let_go()
 
+    def lend(self) -> None:
+        """Another loop begins to run inside the step that runs, which is left to libuv's counters from here on."""
+        self._lent = self.calls.began
+
     def settle(self, callback: Any, began: float, ended: float) -> None:
         """A step that was not quick has ended."""
         try:
             spent = ended - began
             self._counts[bisect_left(STEP_BOUNDS, spent)] += 1
+            if began == self._lent:
+                return
             if spent >= self._threshold:
                 self._told.append((began, ended))
                 self._hold(describe(_Scheduled(callback)), began, ended, self.calls.behind)
@@ -87,7 +95,7 @@ class UvloopSteps:
     def began(self) -> float:
         """When the step that runs began; ``NEVER`` where none is timed."""
         began: float = self.calls.began
-        return began
+        return NEVER if began == self._lent else began
 
     def described(self) -> HandleFacts | None:
         """What runs."""
