@@ -168,3 +168,8 @@ def open_libuv(loop: Any) -> Libuv:
     finally:
         with contextlib.suppress(RuntimeError):  # it runs still
             loop.close()
+
+
+def rest_of(seconds: float, others: int, usual: float) -> float:
+    """What one stretch has of the seconds that it shares with others, which take what is usual."""
+    return seconds - min(others * usual, seconds * others / (others + 1))

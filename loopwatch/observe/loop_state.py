@@ -155,6 +155,10 @@ class LoopState(LoopClock):
         self.turn = now
         self.quick_before = self.quick
 
+    def told_as_steps(self, began: float, now: float) -> float | None:
+        """Of the turn that began then: seconds that are told as stalls of single steps; None if that is not known."""
+        return self.held_in_turn if self.tells_of_steps else None
+
     # --- judging overruns, on the loop's thread ---
 
     def slow_step(self, handle: Any, now: float) -> None:

@@ -92,9 +92,8 @@ def held_by_many(state: LoopState, began: float, now: float, held: float) -> flo
 
     Where polls cannot be seen the beginning of a turn moves, which makes it no name for a tale.
     """
-    if type(state) is EntryState or not state.tells_of_steps:
-        return 0.0
-    return now - began - state.held_in_turn - held
+    told = None if type(state) is EntryState else state.told_as_steps(began, now)
+    return 0.0 if told is None else now - began - told - held
 
 
 __all__ = ["Overruns", "held_by_many"]

@@ -19,7 +19,7 @@ from typing import Any
 from .. import _compat
 from ..facts import ContributorFacts, HandleFacts
 from ..metrics import TURN_BOUNDS
-from .libuv import Count, Libuv
+from .libuv import Count, Libuv, rest_of
 from .loop_clock import so_far
 from .loop_state import Held, LoopState, Outlets
 from .seen_steps import MANY, UNSEEN
@@ -156,6 +156,8 @@ class UvloopState(LoopState):
 
     def cut(self, now: float) -> None:
         with self._gate:
+            if self.exact is not None:
+                self.exact.lend()
             count = self._read() if self.ran < 0 else None
             if count is not None:
                 self._advance(count._replace(polling=False))
@@ -210,6 +212,9 @@ class UvloopState(LoopState):
     def times_exactly(self, mark: float) -> bool:
         return self.exact is not None and self.exact.began() == mark
 
+    def told_as_steps(self, began: float, now: float) -> float | None:
+        return None if self.exact is None or self.exact.began() == NEVER else self.exact.told_in(began, now)
+
     def seconds_timed(self) -> float:
         return 0.0 if self.exact is None else float(self.exact.calls.seconds)
 
@@ -222,7 +227,7 @@ class UvloopState(LoopState):
     def quick(self, steps: int) -> None:
         """Counted elsewhere."""
 
-    def at_rest(self, since: float) -> bool:
+    def atrest_of(self, since: float) -> bool:
         """Whether it waits and has done next to nothing since the last look, however often it turned."""
         return self.mark == NEVER and self._worked <= _LITTLE
 
@@ -291,17 +296,17 @@ class UvloopState(LoopState):
             others -= 1
             long = last.at - self.mark >= self.threshold / 4
             usual = min(self._usual, worked / (others + 1))
-            mine = _rest(worked, others, self._usual) if long or not others else usual
+            mine = rest_of(worked, others, self._usual) if long or not others else usual
             self._end_stretch(last.at + mine, self.within + (max(mine, worked - mine) if others else 0.0))
             left -= mine
         if now.polling:
             if sure and others and left / others >= self.threshold:  # one of them, though nobody saw it
-                longest = _rest(left, others - 1, self._usual)
+                longest = rest_of(left, others - 1, self._usual)
                 self._stall(now.at - longest, now.at, self._active(now) - longest, left - left / others)
             self._count(others, left)
             self.mark, self.turn = NEVER, now.at
             return
-        mine = left / others if long else _rest(left, others - 1, self._usual)
+        mine = left / others if long else rest_of(left, others - 1, self._usual)
         self._count(others - 1, left - mine)
         exact = worked == left and others == 1
         self._begin_stretch(now.at - mine, 0.0 if exact else max(mine, worked - mine))
@@ -349,10 +354,10 @@ class UvloopState(LoopState):
             told = self.exact.told_in(began, ended)
             if whole - told < self.threshold:
                 return
+            named, many = self.exact.named_in(began, ended), self.exact.fill(began, ended)
             if told:  # the rest lies before, between and behind
                 kind, began, active = "turn", began + told, active + told
-            named = self.exact.named_in(began, ended)
-            if 2 * sum(each.seconds for each in named) >= whole - told:
+            if many:
                 kind, facts, steps = "turn", MANY, sum(each.steps for each in named)
         cpu = switches = None
         if threading.get_ident() == self.ident:  # as its run ends; the thread may be gone when this is told
@@ -392,8 +397,3 @@ class UvloopState(LoopState):
 
     def _astray(self) -> bool:
         return False
-
-
-def _rest(seconds: float, others: int, usual: float) -> float:
-    """What one stretch has of the seconds that it shares with others, which take what is usual."""
-    return seconds - min(others * usual, seconds * others / (others + 1))

@@ -62,7 +62,7 @@ class UvloopSteps:
         self._told: deque[tuple[float, float]] = deque(maxlen=_REMEMBERED)
         self._noted: deque[Noted] = deque(maxlen=_REMEMBERED)
         self._lent = NEVER
-        """When the step began that ran another loop: what is its own is not known here."""
+        """When the step began that ran another loop, or was cut: what is its own is not known here."""
         self._loop = weakref.ref(loop, _letting_go(self.calls))
 
     def let_go(self) -> None:
@@ -70,7 +70,7 @@ class UvloopSteps:
         self.calls.let_go()
 
     def lend(self) -> None:
-        """Another loop begins to run inside the step that runs, which is left to libuv's counters from here on."""
+        """Leave the step that runs to libuv's counters: another loop begins to run inside it, or it is cut."""
         self._lent = self.calls.began
 
     def settle(self, callback: Any, began: float, ended: float) -> None:
@@ -120,6 +120,14 @@ class UvloopSteps:
                 entry[1] += noted.ended - noted.began
         named = sorted(sums.items(), key=lambda item: -item[1][1])
         return tuple(contributor(key, int(steps), seconds) for key, (steps, seconds) in named[:10])
+
+    def fill(self, began: float, ended: float) -> bool:
+        """Whether short steps took most of a stretch, less what was told; of a long one the end has to tell."""
+        noted = list(self._noted)
+        if len(noted) == _REMEMBERED:
+            began = max(began, noted[0].began)
+        short = sum(each.ended - each.began for each in noted if each.ended > began and each.began < ended)
+        return 2 * short >= ended - began - self.told_in(began, ended)
 
 
 def _letting_go(calls: Any) -> Callable[[Any], None]:
