@@ -88,8 +88,9 @@ def test_a_collector_gets_traces_and_metrics() -> None:
         with serving(url) as service:
             service.get_together("/waits", "/checkout", apart=0.1)
             service.get_together("/balance", "/balance", apart=0.02)
-            wait_until(lambda: len(collector.spans("executor_wait")) == 1 and len(collector.spans("GET /balance")) == 2)
-            wait_until(lambda: collector.metric("python.executor.task.wait_time") is not None)
+            service.get("/balance")  # the third of them makes an offload that can be judged
+            wait_until(lambda: len(collector.spans("executor_wait")) == 1 and len(collector.spans("GET /balance")) == 3)
+            wait_until(lambda: collector.metric("loopwatch.offload.jobs") is not None)
         assert service.process.returncode == 0, service.err
         blocked = one(collector.spans("event_loop_blocked"))
         request, victim = one(collector.spans("GET /checkout")), one(collector.spans("GET /waits"))
