@@ -349,3 +349,15 @@ def test_a_loop_that_nobody_closes_ends(uvloop: Any, watch: loopwatch.Watch) -> 
     gc.collect()
     assert gone() is None
     assert calls.waiting == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_cannot_be_called_is_handed_on_as_it_is(name: str) -> None:
+    bench = Bench(name)
+
+    async def coroutine() -> None: ...
+
+    given = coroutine()
+    bench.call_soon(bench.loop, given)
+    assert bench.loop.given[0][0] is given
+    given.close()

@@ -102,7 +102,7 @@ def make_schedule(previous: Any, find: Callable[[Any], Any], place: int, waits: 
     """
 
     def schedule(*args: Any, **named: Any) -> Any:
-        calls = find(args[0]) if len(args) > place and args[place] is not None else None
+        calls = find(args[0]) if len(args) > place and callable(args[place]) else None
         if calls is None or not calls.watching:
             return previous(*args, **named)
         return previous(*args[:place], _Call(args[place], calls, waits), *args[place + 1 :], **named)

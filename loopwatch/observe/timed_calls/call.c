@@ -3,12 +3,14 @@
 #include "calls.h"
 #include "clock.h"
 
+#include <math.h>
+
 typedef struct {
     PyObject_HEAD
     vectorcallfunc vectorcall;
     PyObject *callback;
     Calls *calls;
-    Module *module; /* which its type keeps alive */
+    Module *module; /* which its type keeps alive, until the collector takes that apart */
     int waits; /* whether it is one of those that are ready to run */
 } Call;
 
@@ -24,8 +26,12 @@ call_traverse(Call *self, visitproc visit, void *arg)
 static inline void
 waits_no_more(Call *self)
 {
+#ifdef Py_GIL_DISABLED
+    if (LOAD_FLAG(&self->waits) && TAKE_FLAG(&self->waits)) {
+#else
     if (self->waits) {
         self->waits = 0;
+#endif
         ADD_COUNT(&self->calls->waiting, -1);
     }
 }
@@ -51,7 +57,7 @@ call_dealloc(Call *self)
     Py_CLEAR(self->calls);
 #ifndef Py_GIL_DISABLED
     Module *module = self->module;
-    if (module->kept < MOST_KEPT) {
+    if (((PyHeapTypeObject *)type)->ht_module != NULL && module->kept < MOST_KEPT) {
         module->free[module->kept++] = (PyObject *)self;
         Py_DECREF(type);
         return;
@@ -119,7 +125,9 @@ call_vectorcall(PyObject *object, PyObject *const *args, size_t flags, PyObject 
     store_seconds(&calls->began, began);
     PyObject *answer = PyObject_Vectorcall(callback, args, flags, names);
     double ended = time_now(calls);
-    store_seconds(&calls->seconds, load_seconds(&calls->seconds) + (ended - began));
+    if (!isnan(ended - began)) {
+        store_seconds(&calls->seconds, load_seconds(&calls->seconds) + (ended - began));
+    }
     if (ended - began <= calls->bound) {
         STORE_COUNT(&calls->quick, LOAD_COUNT(&calls->quick) + 1);
     }

@@ -18,6 +18,7 @@
 
 #ifdef Py_GIL_DISABLED
 #define ADD_COUNT(place, more) (void)_Py_atomic_add_int64(place, more)
+#define TAKE_FLAG(place) _Py_atomic_exchange_int(place, 0)
 #else
 #define ADD_COUNT(place, more) (*(place) += (more))
 #endif

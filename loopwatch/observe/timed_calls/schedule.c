@@ -99,7 +99,8 @@ schedule_vectorcall(PyObject *object, PyObject *const *args, size_t flags, PyObj
     }
     Py_ssize_t all = count + (names == NULL ? 0 : PyTuple_GET_SIZE(names));
     PyObject *calls = NULL;
-    if (count > self->place && all <= FEW && args[self->place] != Py_None) {
+    /* What cannot be called is refused as it is: asyncio keeps the type of a coroutine that it was given. */
+    if (count > self->place && all <= FEW && PyCallable_Check(args[self->place])) {
         calls = calls_of(self, args[0]);
         if (calls == NULL && PyErr_Occurred()) {
             return NULL;
