@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -12,6 +13,7 @@ from ._version import __version__
 from .model import SCHEMA_VERSION
 from .report.run import exit_code, summary
 
+VERDICTS = {"clean", "blocked", "unmeasured"}
 UNREADABLE = 3
 """Exit code for a command line or a file that cannot be understood."""
 
@@ -32,7 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"loopwatch: {options.file} cannot be read: {wrong}", file=sys.stderr)
         return UNREADABLE
     lines = summary(document, options.slowest)
-    print("\n".join(lines or ["no test was watched"]))
+    try:
+        print("\n".join(lines or ["no test was watched"]), flush=True)
+    except BrokenPipeError:  # whoever read has had enough; Python would say so once more at its exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return exit_code(document)
 
 
@@ -56,7 +61,7 @@ def read(path: str) -> dict[str, Any]:
     with open(path, encoding="utf-8") as file:
         document = json.load(file)
     parts = {"schema_version", "settings", "summary", "tests", "slowest_steps", "outside", "unused_rules"}
-    if not isinstance(document, dict) or not parts <= document.keys():
+    if not isinstance(document, dict) or not parts <= document.keys() or not document["summary"].keys() >= VERDICTS:
         raise ValueError("it was not written by --loopwatch-json")
     if document["schema_version"] != SCHEMA_VERSION:
         raise ValueError(f"its schema_version is {document['schema_version']}, this is for {SCHEMA_VERSION}")

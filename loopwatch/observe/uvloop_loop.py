@@ -200,12 +200,16 @@ class UvloopHook:
         return state
 
     def _take_in(self, loop: Any) -> UvloopState:
-        """On the loop's own thread, or while it does not run."""
-        assert self._libuv is not None
-        state = UvloopState(loop, self._loops.threshold, self._loops.outlets, self._libuv, self._exact)
-        loop._loopwatch = state
-        self._loops.states[id(state)] = state
-        return state
+        """Any number of threads may give the first callback to a loop that does not run yet: it has one state."""
+        with self._opening:
+            known = self._known(loop)
+            if known is not None:
+                return known
+            assert self._libuv is not None
+            state = UvloopState(loop, self._loops.threshold, self._loops.outlets, self._libuv, self._exact)
+            self._loops.states[id(state)] = state
+            loop._loopwatch = state
+            return state
 
     def calls_of(self, loop: Any) -> Any:
         """What times the callbacks of a loop, None where nothing does. Never raises.

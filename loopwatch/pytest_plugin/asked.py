@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from ..errors import SettingsError
+from ..settings import Settings
 from ..testing.terms import Rule, Terms
 
 _TERMS = ("threshold", "executor_wait", "simulated_async")
@@ -32,8 +33,8 @@ class RunRequest:
         return RunRequest(
             mode=mode,
             whole=config.getoption("--loopwatch") and mode != "off",
-            terms=_made(Terms(), given, "the configuration"),
-            own_code=tuple(config.getini("loopwatch_own_code")),
+            terms=_made(Terms(), given, "the configuration, loopwatch_threshold and loopwatch_executor_wait"),
+            own_code=_own_code(config),
             json_file=config.getoption("--loopwatch-json"),
             slowest=config.getoption("--loopwatch-slowest"),
         )
@@ -85,6 +86,15 @@ def _made(terms: Terms, given: Mapping[str, Any], where: str) -> Terms:
         return replace(terms, **given)
     except SettingsError as wrong:
         raise pytest.UsageError(f"{where}: {wrong}") from None
+
+
+def _own_code(config: pytest.Config) -> tuple[str, ...]:
+    names = tuple(config.getini("loopwatch_own_code"))
+    try:
+        Settings.resolve({"own_code": names}, {})
+    except SettingsError as wrong:
+        raise pytest.UsageError(f"loopwatch_own_code: {wrong}") from None
+    return names
 
 
 def _seconds(config: pytest.Config, name: str) -> Any:

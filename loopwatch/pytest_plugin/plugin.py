@@ -6,6 +6,7 @@ import json
 import warnings
 from collections import Counter
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from ..testing.slowest import Slowest
 from ..testing.terms import TOO_SHORT, BlockingWarning, Judgement, Rule, Terms, excuse_of, judge
 from .asked import Carried, PlacedRule, RunRequest, carriers, rules_of, terms_of
 from .ledger import Entry, Ledger
-from .timeline import Phase, Timeline
+from .timeline import UNWATCHED, Phase, Timeline
 from .unittest_cases import only_the_test_method
 
 _SHOWN = 10
@@ -46,6 +47,8 @@ class Plugin:
         self._ran: Counter[str] = Counter()
         self._used: set[str] = set()
         self._watching: Terms | None = None
+        self._unwritten = ""
+        """Why there is no file of verdicts though one was asked for."""
         post.ears.append(self._hear)
         post.slowest = self._slowest = Slowest(self.run.slowest) if self.run.slowest > 0 else None
         if self.run.whole and not _has_workers(config):
@@ -119,6 +122,7 @@ class Plugin:
         """Innermost: what other plugins do around a test is not the test's."""
         terms = self._terms(item)
         if terms is None:
+            self._enter(Phase(UNWATCHED, item.nodeid))
             return (yield)
         rules = rules_of(item)
         period = Period(post, terms)
@@ -184,7 +188,7 @@ class Plugin:
             key = getattr(event, "id", "")
             phase = self._timeline.at(latest_beginning(event, began))
             excuse = excuse_of(event, self.run.terms)
-            if excuse == TOO_SHORT or (phase.test or "", key) in self._known:
+            if phase.category == UNWATCHED or excuse == TOO_SHORT or (phase.test or "", key) in self._known:
                 continue
             entry = {"category": phase.category, "test": phase.test, "event": event.to_dict()}
             if phase.category == "call":
@@ -224,6 +228,8 @@ class Plugin:
         found = []
         for step in self._slowest.steps() if self._slowest is not None else ():
             phase = self._timeline.at(step.started)
+            if phase.category == UNWATCHED:
+                continue
             found.append({"seconds": step.seconds, "name": step.name, "category": phase.category, "test": phase.test})
         return found
 
@@ -238,17 +244,26 @@ class Plugin:
         if self.ledger.add_late() and self.run.mode == "fail" and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if self.run.json_file:
-            with open(self.run.json_file, "w", encoding="utf-8") as file:
-                json.dump(self.ledger.document(), file, indent=1)
-                file.write("\n")
+            self._write(Path(self.run.json_file), session)
         for rule in self.ledger.unused_rules():
             try:
                 warn(f"no test used {rule}", *self.ledger.place_of(rule))
             except BlockingWarning:  # warnings are errors
                 session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
 
+    def _write(self, path: Path, session: pytest.Session) -> None:
+        """The verdicts; a file that cannot be written fails the run, whose reports must still be told."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(self.ledger.document(), indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            self._unwritten = f"{path} cannot be written: {error.strerror or error}"
+            session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         lines = summary(self.ledger.document(), self.run.slowest)
+        if self._unwritten:
+            lines = [*lines, self._unwritten]
         if lines:
             terminalreporter.section("loopwatch")
             for line in lines:

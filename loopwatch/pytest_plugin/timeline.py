@@ -5,9 +5,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import NamedTuple
 
+UNWATCHED = "unwatched"
+
 
 class Phase(NamedTuple):
-    """``category``: ``call``, ``setup``, ``teardown``, ``collection`` or ``between`` tests; ``test`` its node id."""
+    """``category``: ``call``, ``setup``, ``teardown``, ``collection`` or ``between`` tests, or
+    ``unwatched``: the call of a test that did not ask to be watched; ``test`` its node id."""
 
     category: str
     test: str | None = None

@@ -90,6 +90,7 @@ class Post(stand_in.StandIn):
             "own_code": tuple(own_code),
             "reporters": (),
             "prometheus": False,
+            "opentelemetry": False,  # it is the tested application's
         }
         return Settings.resolve(given, {})
 
