@@ -66,3 +66,7 @@ def read(path: str) -> dict[str, Any]:
     if document["schema_version"] != SCHEMA_VERSION:
         raise ValueError(f"its schema_version is {document['schema_version']}, this is for {SCHEMA_VERSION}")
     return document
+
+
+def _has_verdicts(summary: Any) -> bool:
+    return isinstance(summary, dict) and VERDICTS <= summary.keys()

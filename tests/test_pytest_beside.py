@@ -114,11 +114,12 @@ def test_a_report_that_nobody_reads_to_its_end_is_no_error(tmp_path: Path) -> No
         process.stderr.close()
 
 
-def test_a_report_without_a_summary_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("summary", ["{}", "null", "3"])
+def test_a_report_without_a_summary_is_refused(summary: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """As something that was not written by the plugin."""
     file = tmp_path / "verdicts.json"
     file.write_text(
-        '{"schema_version": 1, "settings": {}, "summary": {}, "tests": [],'
+        f'{{"schema_version": 1, "settings": {{}}, "summary": {summary}, "tests": [],'
         ' "slowest_steps": [], "outside": [], "unused_rules": []}'
     )
     assert cli.main(["report", str(file)]) == cli.UNREADABLE

@@ -227,7 +227,7 @@ class UvloopState(LoopState):
     def quick(self, steps: int) -> None:
         """Counted elsewhere."""
 
-    def atrest_of(self, since: float) -> bool:
+    def at_rest(self, since: float) -> bool:
         """Whether it waits and has done next to nothing since the last look, however often it turned."""
         return self.mark == NEVER and self._worked <= _LITTLE
 
