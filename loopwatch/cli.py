@@ -61,7 +61,7 @@ def read(path: str) -> dict[str, Any]:
     with open(path, encoding="utf-8") as file:
         document = json.load(file)
     parts = {"schema_version", "settings", "summary", "tests", "slowest_steps", "outside", "unused_rules"}
-    if not isinstance(document, dict) or not parts <= document.keys() or not document["summary"].keys() >= VERDICTS:
+    if not isinstance(document, dict) or not parts <= document.keys() or not _has_verdicts(document["summary"]):
         raise ValueError("it was not written by --loopwatch-json")
     if document["schema_version"] != SCHEMA_VERSION:
         raise ValueError(f"its schema_version is {document['schema_version']}, this is for {SCHEMA_VERSION}")
@@ -69,4 +69,4 @@ def read(path: str) -> dict[str, Any]:
 
 
 def _has_verdicts(summary: Any) -> bool:
-    return isinstance(summary, dict) and VERDICTS <= summary.keys()
+    return isinstance(summary, dict) and summary.keys() >= VERDICTS

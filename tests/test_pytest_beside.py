@@ -115,7 +115,9 @@ def test_a_report_that_nobody_reads_to_its_end_is_no_error(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("summary", ["{}", "null", "3"])
-def test_a_report_without_a_summary_is_refused(summary: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_report_without_a_summary_is_refused(
+    summary: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """As something that was not written by the plugin."""
     file = tmp_path / "verdicts.json"
     file.write_text(
