@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -188,7 +189,8 @@ def test_it_can_be_required(more: str) -> None:
     """Where it is missing, or turned off, the import fails, and says why."""
     done = run(HIDDEN + USED, LOOPWATCH_REQUIRE_C="1", LOOPWATCH_NO_EXTENSIONS="1" if more else "")
     assert done.returncode == 1
-    assert "ImportError: LOOPWATCH_REQUIRE_C is set, and the stopwatch in C cannot be used: " in done.stderr
+    # Of the accelerators the one that is asked for first complains: where none was built, that of jobs.
+    assert re.search(r"ImportError: LOOPWATCH_REQUIRE_C is set, and (the stopwatch|jobs) in C cannot be ", done.stderr)
     accelerator()
     assert run(USED, LOOPWATCH_REQUIRE_C="1").stdout == "c in C\n"
 
