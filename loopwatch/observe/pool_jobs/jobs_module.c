@@ -1,5 +1,6 @@
 /* The module of jobs. */
 
+#include "extension.h"
 #include "entry.h"
 #include "thread_clock.h"
 #include "worker.h"
@@ -60,12 +61,6 @@ imported(const char *module, const char *name)
     return value;
 }
 
-static PyTypeObject *
-new_type(PyObject *owner, PyType_Spec *spec)
-{
-    return (PyTypeObject *)PyType_FromModuleAndSpec(owner, spec, NULL);
-}
-
 static int
 know_names(Module *module)
 {
@@ -96,8 +91,7 @@ static int
 module_exec(PyObject *owner)
 {
     Module *module = PyModule_GetState(owner);
-    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
-        PyErr_SetString(PyExc_ImportError, "_jobs_c serves the main interpreter only");
+    if (refuse_other_interpreters("_jobs_c") < 0) {
         return -1;
     }
     if (know_names(module) < 0 || (module->one = PyLong_FromLong(1)) == NULL
@@ -142,16 +136,7 @@ module_free(void *owner)
     }
 }
 
-static PyModuleDef_Slot module_slots[] = {
-    {Py_mod_exec, module_exec},
-#if PY_VERSION_HEX >= 0x030C0000
-    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
-#endif
-#ifdef Py_GIL_DISABLED
-    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
-#endif
-    {0, NULL},
-};
+static PyModuleDef_Slot module_slots[] = EXTENSION_SLOTS(module_exec);
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,

@@ -1,5 +1,6 @@
 /* The module `_steps_c`: what it offers to accelerated.py. */
 
+#include "extension.h"
 #include "module.h"
 
 #include "answered.h"
@@ -22,18 +23,11 @@ static PyMethodDef functions[] = {
     {NULL},
 };
 
-static PyTypeObject *
-new_type(PyObject *owner, PyType_Spec *spec)
-{
-    return (PyTypeObject *)PyType_FromModuleAndSpec(owner, spec, NULL);
-}
-
 static int
 module_exec(PyObject *owner)
 {
     Module *module = PyModule_GetState(owner);
-    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
-        PyErr_SetString(PyExc_ImportError, "_steps_c serves the main interpreter only");
+    if (refuse_other_interpreters("_steps_c") < 0) {
         return -1;
     }
     struct {
@@ -104,16 +98,7 @@ module_free(void *object)
     Py_CLEAR(module->theirs);
 }
 
-static PyModuleDef_Slot module_slots[] = {
-    {Py_mod_exec, module_exec},
-#if PY_VERSION_HEX >= 0x030C0000
-    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
-#endif
-#ifdef Py_GIL_DISABLED
-    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
-#endif
-    {0, NULL},
-};
+static PyModuleDef_Slot module_slots[] = EXTENSION_SLOTS(module_exec);
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
