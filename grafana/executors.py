@@ -19,10 +19,13 @@ _MAX = series("loopwatch_executor_workers_max")
 
 # Little's law: jobs come so often, each is there so long; the product is how many are there at once.
 RUNNING = total("executor", rate(_RUN, "_sum"))
-PRESENT = f"{total('executor', rate(_WAIT, '_sum'))} + {total('executor', rate(_RUN, '_sum'))}"
+SATURATED = f"avg by (executor) ({rate('loopwatch_executor_saturated_seconds_total')})"
+RARELY = 0.01
+QUEUED = f"{total('executor', rate(_WAIT, '_sum'))} / ({SATURATED} > {RARELY})"
+"""How many wait while all workers are busy. The mean of all time would make little of a burst."""
 OCCUPIED = 0.7
-RECOMMENDED = f"ceil(({RUNNING} / {OCCUPIED} > {PRESENT}) or ({PRESENT}))"
-"""Workers for what runs, at seven tenths of their time; where jobs wait, for all that are there at once."""
+RECOMMENDED = f"ceil(({total('executor', _MAX)} + {QUEUED}) or ({RUNNING} / {OCCUPIED}))"
+"""Workers for what runs, at seven tenths of their time; where jobs queue, for all that are there when they do."""
 
 
 def executors() -> Any:
@@ -149,7 +152,7 @@ def _lately() -> Iterator[Any]:
             "Above 50 %: the pool is too small for its work, or its work too slow for it.",
             "See *Workers that would do*, and *Who fills the queue* for whose work it is.",
         ),
-        {"{{executor}}": top(10, f"avg by (executor) ({rate('loopwatch_executor_saturated_seconds_total')})")},
+        {"{{executor}}": top(10, SATURATED)},
         unit="percentunit",
         red=0.5,
     )
@@ -194,7 +197,8 @@ def _who() -> Iterator[Any]:
         "Workers that would do",
         Told(
             "By Little's law: jobs a second times the time each takes is how many are there at once. *Would do* has "
-            f"workers for what runs at {OCCUPIED:.0%} of their time, or, where jobs wait, for all that are there.",
+            f"workers for what runs at {OCCUPIED:.0%} of their time; where all were busy more than {RARELY:.0%} of the "
+            "time, for all jobs that were there then.",
             "*Would do* is at most what may be.",
             "More than may be: requests queue. Far less than may be: threads that are not needed.",
             "`max_workers`, or `anyio.to_thread.current_default_thread_limiter().total_tokens`. For jobs that compute, "
@@ -205,7 +209,7 @@ def _who() -> Iterator[Any]:
             Column("would do", RECOMMENDED, "short", 0),
             Column("may be", total("executor", _MAX), "short", 0),
             Column("run at once", RUNNING, "short", 2),
-            Column("are there at once", PRESENT, "short", 2),
+            Column("wait while all are busy", QUEUED, "short", 2),
             Column("jobs/s", total("executor", rate(_RUN, "_count")), "short", 2),
             Column("mean wait", mean(_WAIT, "executor"), "s"),
             Column("mean run", mean(_RUN, "executor"), "s"),

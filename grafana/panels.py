@@ -13,6 +13,8 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 GREEN, YELLOW, RED = "green", "yellow", "red"
+_BESIDE_A_SITE = 125
+"""Pixels of each other column."""
 
 
 class Told(NamedTuple):
@@ -182,8 +184,13 @@ def rows(
             },
         )
     )
+    # A site is long: what stands beside it takes no more than it needs.
+    beside = [models.DynamicConfigValue(id_val="custom.width", value=_BESIDE_A_SITE)] if "site" in keys else []
+    for key in keys:
+        if beside and key != "site":
+            panel.override_by_name(key, beside)
     for column in columns:
-        properties = [models.DynamicConfigValue(id_val="unit", value=column.unit)]
+        properties = [models.DynamicConfigValue(id_val="unit", value=column.unit), *beside]
         if column.decimals is not None:
             properties.append(models.DynamicConfigValue(id_val="decimals", value=column.decimals))
         panel.override_by_name(column.title, properties)
