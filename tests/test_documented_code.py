@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from _pytest.mark import ParameterSet
 
-from tests.block_runs import BlockFailed, Page
+from tests.block_runs import LIMIT, BlockFailed, Page
 from tests.code_blocks import Block, Unclear, blocks_of, pages
 from tests.conftest import is_missing
 from tests.programs import ROOT
@@ -22,7 +22,7 @@ BLOCKS = {
     for name in [path.relative_to(ROOT).as_posix()]
 }
 
-pytestmark = pytest.mark.realtime
+pytestmark = [pytest.mark.realtime, pytest.mark.timeout(3 * LIMIT + 60)]
 
 
 PROGRAMS = {"prometheus", "promtool"}
@@ -45,7 +45,7 @@ def page_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Block], Page]
 
     def page(block: Block) -> Page:
         if block.page not in made:
-            made[block.page] = Page(BLOCKS[block.page], tmp_path_factory.mktemp("page"))
+            made[block.page] = Page(BLOCKS[block.page], tmp_path_factory.mktemp("page"), attempts=3)
         return made[block.page]
 
     return page
