@@ -119,7 +119,6 @@ def test_what_is_right_passes(page: str, tmp_path: Path) -> None:
     last_of(page, tmp_path)
 
 
-@pytest.mark.needs(programs=("promtool",))
 @pytest.mark.parametrize(
     ("page", "failure"),
     [
@@ -138,7 +137,11 @@ def test_what_is_right_passes(page: str, tmp_path: Path) -> None:
         (fenced("text", "a", "prints"), "none above it is run"),
         (fenced("text", "a", "prints by loopwatch/_version.py"), "page.md:2: its line 1 is not printed"),
         (fenced("text", "a", "prints by loopwatch/report/log.py"), "which is to print page.md:2, ended with 1"),
-        (fenced("yaml", "scrape_configs: 1", "promtool check config"), "page.md:2 ended with 1 instead of 0"),
+        pytest.param(
+            fenced("yaml", "scrape_configs: 1", "promtool check config"),
+            "page.md:2 ended with 1 instead of 0",
+            marks=pytest.mark.needs(programs=("promtool",)),
+        ),
         (fenced("python", "pass", "serves http://127.0.0.1:8000"), "does not answer"),
     ],
 )
