@@ -49,12 +49,13 @@ html_show_sphinx = False
 
 
 def list_pages(index: str) -> str:
-    """What GitHub shows as lists of links, Sphinx has as tables of contents, too, with their headings."""
+    """What GitHub shows as lists of links, Sphinx has as tables of contents, too, under their headings."""
     tables = []
-    for section in re.split(r"^## ", index, flags=re.MULTILINE)[1:]:
-        heading = section.partition("\n")[0]
+    for section in re.split(r"^#+ ", index, flags=re.MULTILINE):
         pages = re.findall(r"^- \[[^]]*\]\(([\w/-]+)\.(?:md|rst)\)", section, re.MULTILINE)
-        tables.append("\n".join(["```{toctree}", ":hidden:", f":caption: {heading}", "", *pages, "```"]))
+        if pages:
+            options = [":hidden:", f":caption: {section.partition(chr(10))[0]}", ""]
+            tables.append("\n".join(["```{toctree}", *options, *pages, "```"]))
     return "\n\n".join([index, *tables, ""])
 
 
@@ -65,7 +66,7 @@ def from_docs(readme: str) -> str:
 
 def read(app: Sphinx, page: str, source: list[str]) -> None:
     """Called with the text of each page before it is understood."""
-    if page == "index":
+    if page.rpartition("/")[2] == "index":
         source[0] = list_pages(source[0])
     elif page == "readme":
         app.env.note_dependency(str(README))
