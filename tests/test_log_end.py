@@ -52,6 +52,17 @@ def test_where_nothing_was_kept_back_nothing_is_told(log: Log) -> None:
     assert log.take() == []
 
 
+def test_what_the_loop_lacked_is_no_other_lack_and_goes_by_its_name(log: Log) -> None:
+    """A wait for the interpreter keeps no wait for a CPU back, and at the end each is told as its line told it."""
+    lacks = [stall(culprit=None, cause="unknown", evidence={"waited_for": what}) for what in ("interpreter", "cpu")]
+    repeat(log, 2, lacks[0])
+    repeat(log, 1, lacks[1])
+    assert len(log.take()) == 2
+    log.report.finish()
+    (line,) = log.take()
+    assert "2 x checkout (a wait for the interpreter), 1 x checkout (the host was busy)" in line
+
+
 def test_an_end_is_told_once(log: Log) -> None:
     """After it the reporter begins anew, with nothing told and nothing kept back."""
     repeat(log, 2, stall())

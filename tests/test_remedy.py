@@ -51,7 +51,8 @@ def test_an_own_sleep_is_to_be_awaited() -> None:
         (("boto3.resources", "botocore.client", "urllib3.connection", "http.client"), "aioboto3"),
         (("psycopg2",), "asyncpg"),
         (("redis.client", "redis.connection", "socket"), "redis.asyncio"),
-        (("urllib.request", "http.client", "socket"), "instead of http.client"),
+        (("urllib.request", "http.client", "socket"), "instead of urllib.request"),
+        (("http.client", "socket"), "instead of http.client"),
     ],
 )
 def test_a_blocking_client_is_to_be_replaced_by_its_async_one(modules: tuple[str, ...], client: str) -> None:

@@ -265,6 +265,14 @@ def test_a_turn_of_many_different_callbacks_has_no_single_culprit() -> None:
     assert "batches" in stall.remedy
 
 
+def test_a_turn_that_lasts_has_the_remedy_that_it_will_have_at_its_end() -> None:
+    """Nobody has counted its callbacks yet, and the log calls them many all the same."""
+    looks = [sample(0.2 * index, view(3), activity="running") for index in range(1, 5)]
+    lasts, over = explain(*looks, kind="turn", ended=None), crowd(*looks)
+    assert lasts.in_progress and lasts.remedy == over.remedy
+    assert "batches" in over.remedy
+
+
 def test_a_turn_seen_by_chance_in_one_of_its_callbacks_charges_nobody() -> None:
     """The stopwatch knows that this callback made an eighth of it."""
     seen = (sample(0.3, view(3)), sample(0.6, view(3)), sample(0.9, model(3)))

@@ -91,7 +91,7 @@ STEPS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "between two steps": (
         {"evidence": {"waited_for": "loop"}, "task": None},
-        "Event loop 'main' was held 352 ms during a step of checkout (cause: the loop's own work between two steps).",
+        "Event loop 'main' was held 352 ms before a step of checkout (cause: the loop's own work between two steps).",
     ),
     "a callback where nobody is charged": (
         {"coroutine": None, "callback": "shop.jobs.tick", "task": None},
@@ -217,6 +217,13 @@ def test_who_is_charged_with_a_part_is_told_the_parts(queued: float, expected: l
     """From a fifth on that was not the code's doing; less than that is not worth a line."""
     event = stall(evidence={**SPENT, "queued_seconds": queued}, cause="cpu", culprit=CHECKOUT)
     assert render(event).splitlines()[1:] == expected
+
+
+def test_a_part_that_is_next_to_nothing_is_not_worth_a_line() -> None:
+    """Some microseconds of a third of a second explain nothing."""
+    told = render(stall(evidence={"queued_seconds": 0.00002, "cpu_seconds": 0.003}, task=None)).splitlines()
+    assert told[1:] == ["  Of this time: 3 ms on a CPU."]
+    assert render(stall(evidence={"queued_seconds": 0.00002}, task=None)).splitlines()[1:] == []
 
 
 def test_a_long_stall_tells_where_its_time_went() -> None:

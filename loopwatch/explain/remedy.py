@@ -15,7 +15,7 @@ _NATIVE = {
     "requests": "httpx.AsyncClient or aiohttp (instead of requests)",
     "urllib3": "httpx.AsyncClient or aiohttp (instead of urllib3)",
     "http": "httpx.AsyncClient or aiohttp (instead of http.client)",
-    "urllib": "httpx.AsyncClient or aiohttp (instead of urllib)",
+    "urllib": "httpx.AsyncClient or aiohttp (instead of urllib.request)",
     "httpx": "httpx.AsyncClient (instead of httpx.Client)",
     "boto3": "aioboto3 (instead of boto3)",
     "botocore": "aiobotocore (instead of botocore)",
@@ -134,8 +134,8 @@ def native_client(packages: Iterable[str]) -> str | None:
     return next((advice for name, advice in _ORDER if name in found), None)
 
 
-_GENERAL = ("urllib3", "http", "urllib", "sqlite3")
-# A library that stands on another one is the one to replace: boto3 before urllib3, urllib3 before http.
+_GENERAL = ("urllib3", "urllib", "http", "sqlite3")
+# A library that stands on another one is the one to replace: boto3 before urllib3, urllib before http.
 _ORDER = [(name, text) for name, text in _NATIVE.items() if name not in _GENERAL]
 _ORDER += [(name, _NATIVE[name]) for name in _GENERAL]
 

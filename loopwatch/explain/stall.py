@@ -75,7 +75,7 @@ def explain_stall(overrun: Overrun, own: OwnCode) -> Stall:
         profile=_profile(looks),
         cause=verdict.cause,
         evidence=evidence,
-        remedy=stall_remedy(verdict.cause, evidence, _inside(blame, own), _is_crowd(overrun), library),
+        remedy=stall_remedy(verdict.cause, evidence, _inside(blame, own), _may_be_crowd(overrun), library),
         delayed=overrun.delayed,
         steps=overrun.steps,
         contributors=tuple(Contributor(each.name, each.steps, each.seconds) for each in overrun.contributors),
@@ -209,6 +209,11 @@ def _module_in(file: str) -> str:
 
 def _is_crowd(overrun: Overrun) -> bool:
     return overrun.kind == "turn" and overrun.steps > 1
+
+
+def _may_be_crowd(overrun: Overrun) -> bool:
+    """The same of a turn that lasts, whose steps nobody has counted yet."""
+    return _is_crowd(overrun) or (overrun.kind == "turn" and overrun.ended is None)
 
 
 def _profile(looks: Sequence[Look]) -> tuple[StackShare, ...]:

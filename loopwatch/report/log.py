@@ -13,7 +13,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from .. import _compat
 from ..errors import SettingsError
 from ..model import Backlog, Event, Offload, Stall
-from .text import not_told, render, retell
+from .text import lack, not_told, render, retell
 
 _REMEMBERED = 1024
 _WORSE = 10
@@ -174,7 +174,9 @@ def _key(event: Event) -> _Key:
     if isinstance(event, Stall):
         # What nobody is charged with has no site that tells one from the other: what was running does.
         seen = event.stack[-1] if event.culprit is None and event.stack else None
-        return _Key(event.event, event.cause, event.site, f"{seen.module}.{seen.function}" if seen else "")
+        return _Key(
+            event.event, lack(event) or event.cause, event.site, f"{seen.module}.{seen.function}" if seen else ""
+        )
     if isinstance(event, Backlog):
         # Without the caller, who is charged too: one wrapper's full pool is one finding, whoever has called last.
         site = event.site.partition(" from ")[0]

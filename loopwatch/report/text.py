@@ -25,6 +25,7 @@ _LACKS = {
 """What a loop waited for whose own code explains nothing. The cause of these is ``unknown``: it has no name yet."""
 
 _NEARLY_ALL = 0.8
+_WORTH_TELLING = 0.001
 _UNLIMITED = 1 << 30
 _LONGEST_LINE = 1000
 _LONGEST_NAME = 80
@@ -146,6 +147,8 @@ def _by(stall: Stall) -> str:
     if stall.cause == "debugger":
         return " while a debugger held the process"
     what = f"a step of {stall.coroutine}" if stall.coroutine else stall.callback or "a callback"
+    if stall.evidence.get("waited_for") == "loop":
+        return f" before {what}"
     # Where the evidence names no cause, it clears the code that ran: then it was there, and no more is said.
     return f" during {what}" if stall.cause == "unknown" else f" by {what}"
 
@@ -163,10 +166,15 @@ def _mostly(stall: Stall) -> str:
     return f", mostly {first.name}" if first is not None and 2 * first.seconds >= stall.duration else ""
 
 
+def lack(stall: Stall) -> str | None:
+    """What the loop lacked, where its own code is not to blame and that is known."""
+    return _LACKS.get(str(stall.evidence.get("waited_for"))) if stall.cause == "unknown" else None
+
+
 def _cause(stall: Stall) -> str:
     evidence = stall.evidence
     if stall.cause == "unknown":
-        return f"cause: {_LACKS.get(str(evidence.get('waited_for')), 'unknown')}"
+        return f"cause: {lack(stall) or 'unknown'}"
     words: list[object] = [stall.cause]
     if stall.cause == "wait":
         kind = evidence.get("waited_for")
@@ -207,7 +215,10 @@ def _accounts(stall: Stall) -> list[str]:
         ("interpreter_seconds", "waiting for the interpreter"),
         ("gc_seconds", "collecting garbage"),
     )
-    spent = [f"{seconds(stall.evidence[key])} {doing}" for key, doing in named if stall.evidence.get(key)]
+    least = _WORTH_TELLING * stall.duration
+    spent = [
+        f"{seconds(stall.evidence[key])} {doing}" for key, doing in named if (stall.evidence.get(key) or 0.0) > least
+    ]
     return [f"  Of this time: {', '.join(spent)}."] if spent else []
 
 
