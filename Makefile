@@ -13,7 +13,7 @@ DEMO := $(if $(wildcard $(DEV)),$(DEV),$(VENV)/.installed-examples)
 .DELETE_ON_ERROR:
 # Two pips must not write into one environment, and a checker's output stays in one piece.
 .NOTPARALLEL:
-.PHONY: help demo dashboards dashboards-demo test lint test-all test-cpython bench peers clean
+.PHONY: help demo dashboards dashboards-demo docs reference test lint test-all test-cpython bench peers clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,7 +27,15 @@ dashboards: $(DEV) ## write the dashboards' JSON anew from grafana/*.py
 dashboards-demo: $(DEMO) ## the FastAPI example under load, scraped by Debian's Prometheus with our rules, until Ctrl-C
 	$(RUN)/python -m grafana.demo
 
-test: lint ## all checks and the whole suite; ARGS='-k name' for a part of it
+docs: $(DEV) ## the documentation as HTML, in build/docs; a warning is an error
+	@if $(RUN)/python -c 'import sys; sys.exit(sys.version_info < (3, 15))'; \
+	then echo "The documentation is not built: PyYAML has no wheel for Python 3.15 yet."; \
+	else $(RUN)/python -m sphinx -q -W --keep-going -n -b html docs build/docs; fi
+
+reference: $(DEV) ## write docs/metrics.md and docs/settings.md anew from the tables in the code
+	$(RUN)/python -m docs.reference
+
+test: lint docs ## all checks, the documentation and the whole suite; ARGS='-k name' for a part of it
 	$(RUN)/python -m pytest $(ARGS)
 
 lint: $(DEV) ## ruff, mypy and codespell

@@ -1,0 +1,1 @@
+"""The documentation: plain Markdown. What is made from the code is written by ``reference.py``."""
