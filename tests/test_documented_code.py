@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from tests.block_runs import BlockFailed, Page
 from tests.code_blocks import Block, Unclear, blocks_of, pages
@@ -24,11 +25,17 @@ BLOCKS = {
 pytestmark = pytest.mark.realtime
 
 
-def marked(block: Block) -> object:
+PROGRAMS = {"prometheus", "promtool"}
+"""What comes with no Python package."""
+
+
+def marked(block: Block) -> ParameterSet:
     """The block as a parameter, with what it cannot do without."""
-    needed = [comment.split()[0] for comment in block.comments]
-    marks = [pytest.mark.needs(programs=("promtool",))] if "promtool" in [*needed, *block.text.split()] else []
-    return pytest.param(block, id=block.place, marks=marks)
+    words = {
+        word for text in (*block.comments, block.text if block.language == "console" else "") for word in text.split()
+    }
+    needed = sorted(PROGRAMS & words)
+    return pytest.param(block, id=block.place, marks=[pytest.mark.needs(programs=tuple(needed))] if needed else [])
 
 
 @pytest.fixture(scope="module")
@@ -47,18 +54,18 @@ def page_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Block], Page]
 @pytest.mark.parametrize("block", [marked(block) for blocks in BLOCKS.values() for block in blocks])
 def test_a_block_does_what_the_page_says(block: Block, page_of: Callable[[Block], Page]) -> None:
     """It runs, ends as it is said to, and prints what is shown."""
+    failure = skipped = None
     try:
         way = block.way()
-    except Unclear as error:
-        pytest.fail(str(error), pytrace=False)
-    if way.kind == "shown":
-        pytest.skip("a picture")
-    if way.kind == "not":
-        pytest.skip(f"not run: {way.why}")
-    try:
-        page_of(block).run(block)
-    except BlockFailed as error:
-        pytest.fail(str(error), pytrace=False)
+        skipped = {"shown": "a picture", "not": f"not run: {way.why}"}.get(way.kind)
+        if not skipped:
+            page_of(block).run(block)
+    except (BlockFailed, Unclear) as error:
+        failure = str(error)
+    if failure:
+        pytest.fail(failure, pytrace=False)
+    if skipped:
+        pytest.skip(skipped)
 
 
 def test_no_page_is_overlooked() -> None:
