@@ -57,8 +57,7 @@ class Watching:
         return state
 
     def steps(self, loop: Any) -> int:
-        state = self.state(loop)
-        return state.quick + sum(state.step_counts)
+        return self.state(loop).steps_run()
 
 
 def about(value: float, give: float | None = None) -> Any:

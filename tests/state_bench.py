@@ -50,7 +50,7 @@ class Handle:
 class Bench:
     """One state, driven by hand."""
 
-    def __init__(self, entry: bool = False, tapped: bool = True) -> None:
+    def __init__(self, entry: bool = False, tapped: bool = True, threshold: float = THRESHOLD) -> None:
         self.clock = FakeClock()
         self.loop = Loop(self.clock)
         self.alarm = Alarm()
@@ -58,7 +58,7 @@ class Bench:
         self.faults: deque[BaseException] = deque()
         self.adapted: list[LoopState] = []
         outlets = Outlets(self.alarm, self.held, self.faults, self.adapt, self.clock)
-        self.state = LoopState(self.loop, THRESHOLD, outlets)
+        self.state = LoopState(self.loop, threshold, outlets)
         if entry:
             EntryState.take_over(self.state, [])
         self.waits = 0.0
@@ -114,8 +114,8 @@ def plain_loops(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("loopwatch.observe.loop_state.turns_plainly", lambda loop: not hasattr(loop, "odd"))
 
 
-def bench(entry: bool = False, tapped: bool = True) -> Bench:
-    made = Bench(entry, tapped)
+def bench(entry: bool = False, tapped: bool = True, threshold: float = THRESHOLD) -> Bench:
+    made = Bench(entry, tapped, threshold)
     made.begin()
     return made
 

@@ -233,7 +233,7 @@ def test_each_step_and_turn_is_counted_once(watching: Watching) -> None:
     state = watching.state(loop)
     # main()'s twelve steps, the timer of its last sleep, and the callback that stops the loop
     assert watching.steps(loop) == 12 + 1 + 1
-    assert abs(state.quick_turns + sum(state.turn_counts) - len(polls)) <= 1
+    assert abs(sum(state.turns_counted()) - len(polls)) <= 1
     loop.close()
 
 

@@ -63,10 +63,11 @@ def test_an_overrun_says_what_and_when(entry: bool) -> None:
 def test_each_step_is_one_count(entry: bool) -> None:
     """Quick, slow or held, a step is in the histogram once."""
     b = bench(entry)
-    for seconds in (0.0, QUICK, QUICK * 2, 0.001, 0.2, 3.0):
+    for seconds in (0.0, QUICK / 2, QUICK * 2, 0.001, 0.2, 3.0):
         b.run(seconds)
-    assert b.state.quick + sum(b.state.step_counts) == 6
-    assert sum(b.state.step_counts) == 4
+    assert b.state.steps_run() == 6
+    assert b.state.steps_counted()[:3] == [2, 1, 1]
+    assert sum(b.state.step_counts) == 3
 
 
 def test_an_overrun_is_told_when_the_loop_ends() -> None:
@@ -172,13 +173,44 @@ def test_many_steps_of_one_turn_are_one_overrun(entry: bool, timeout: float | No
 def test_quick_steps_can_fill_a_turn(entry: bool) -> None:
     """Steps too short to be looked at are counted all the same."""
     b = bench(entry)
+    for seconds in (0.00006, 0.0002):
+        b.held.clear()
+        b.wait(1.0)
+        for _ in range(1000):
+            b.run(seconds)
+        b.wait(1.0)
+        (held,) = b.held
+        assert (held.kind, held.steps, held.contributors) == ("turn", 1000, ())
+        assert held.ended - held.started == about(1000 * seconds)
+
+
+@KINDS
+def test_short_steps_leave_the_contributors_of_their_turn_alone(entry: bool) -> None:
+    """Of a turn of many steps those that are worth a name have it, and all are counted."""
+    b = bench(entry)
     b.wait(1.0)
-    for _ in range(1000):
-        b.run(0.00006)
+    for _ in range(100):
+        b.run(0.0)
+        b.run(0.0003)
+        b.run(0.0007)
     b.wait(1.0)
     (held,) = b.held
-    assert (held.kind, held.steps, held.contributors) == ("turn", 1000, ())
-    assert held.ended - held.started == about(0.06)
+    assert (held.kind, held.steps, held.turn_seconds) == ("turn", 300, about(0.1))
+    ((name, steps, seconds, _),) = held.contributors
+    assert (name.rpartition(".")[2], steps, seconds) == ("rest", 100, about(0.07))
+
+
+@KINDS
+@pytest.mark.parametrize("threshold", [0.0003, QUICK / 2])
+def test_a_low_threshold_is_kept_exactly(entry: bool, threshold: float) -> None:
+    """However low it is, whatever is longer than quick is judged by it, and by nothing else."""
+    b = bench(entry, threshold=threshold)
+    for seconds in (0.00011, 0.00025, 0.00031, 0.00045):
+        b.run(seconds)
+        b.wait(1.0)
+    judged = [each for each in (0.00011, 0.00025, 0.00031, 0.00045) if each >= threshold]
+    assert [(h.kind, h.ended - h.started) for h in b.held] == [("step", about(each)) for each in judged]
+    assert b.state.steps_counted()[:2] == [0, 4]
 
 
 @KINDS
@@ -190,7 +222,7 @@ def test_steps_of_several_turns_are_no_overrun(entry: bool) -> None:
         b.select(0)
     b.end()
     assert not b.held
-    assert b.state.quick_turns + sum(b.state.turn_counts) == about(101, 1)
+    assert sum(b.state.turns_counted()) == about(101, 1)
 
 
 @KINDS

@@ -55,6 +55,12 @@ class State:
     def loop(self) -> Loop | None:
         return self.lives
 
+    def steps_counted(self) -> list[int]:
+        return [self.quick + self.step_counts[0], *self.step_counts[1:]]
+
+    def turns_counted(self) -> list[int]:
+        return [self.quick_turns + self.turn_counts[0], *self.turn_counts[1:]]
+
     def is_gone(self) -> bool:
         return self.lives is None or self.lives.closed
 

@@ -12,13 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loopwatch.metrics import STEP_BOUNDS, TURN_BOUNDS
-from loopwatch.observe.steps import NEVER, QUICK
+from loopwatch.observe.steps import NEVER, NOTABLE, QUICK
 from loopwatch.testing import FakeClock
 from tests.implementations import NAMES
 from tests.made_steps import Alarm, Handle, Loop, parts
 
 ON_THE_BOUNDS = [*STEP_BOUNDS, *(math.nextafter(bound, 99) for bound in STEP_BOUNDS)]
-durations = st.lists(st.one_of(st.floats(0, 60), st.sampled_from(ON_THE_BOUNDS)), max_size=30)
+durations = st.lists(st.one_of(st.floats(0, 60), st.floats(0, 0.001), st.sampled_from(ON_THE_BOUNDS)), max_size=30)
+bounds_of_slow = st.one_of(st.sampled_from((0.0, QUICK, NOTABLE)), st.floats(0, NOTABLE))
+"""From where on a watch may want to be told of steps: its threshold, at most ``NOTABLE``."""
 
 
 Stopwatch: Any
@@ -51,14 +53,11 @@ def watched(clock: FakeClock, state: Any) -> Callable[[Handle], None]:
     return of
 
 
-def cumulated(quick: int, counts: list[int]) -> list[int]:
-    return list(accumulate([quick + counts[0], *counts[1:]]))
-
-
-@given(durations)
-def test_steps_are_counted_as_le(seconds: list[float]) -> None:
+@given(durations, bounds_of_slow)
+def test_steps_are_counted_as_le(seconds: list[float], slow_from: float) -> None:
     """Summed up to a bound, the counts are the number of steps that took as long as it or less; +Inf holds all."""
     state = Stopwatch()
+    state.slow_from = slow_from
     run = make_run(Handle.run, lambda handle: state, clock := FakeClock(0.0))
     for each in seconds:
         clock.now = 0.0
@@ -66,21 +65,23 @@ def test_steps_are_counted_as_le(seconds: list[float]) -> None:
         handle = Handle(clock, each)
         handle._loop._loopwatch = state
         run(handle)
-    assert cumulated(state.quick, state.step_counts) == [
+    assert list(accumulate(state.steps_counted())) == [
         sum(each <= bound for each in seconds) for bound in (*STEP_BOUNDS, math.inf)
     ]
+    assert state.steps_run() == len(seconds)
 
 
-@given(durations, st.booleans())
-def test_turns_are_counted_as_le(seconds: list[float], waits: bool) -> None:
+@given(durations, bounds_of_slow, st.booleans())
+def test_turns_are_counted_as_le(seconds: list[float], slow_from: float, waits: bool) -> None:
     """Likewise for turns, whether the poll that ends them waits or not."""
     state = Stopwatch()
+    state.slow_from = slow_from
     select = make_select(state, lambda timeout: [], Alarm(), clock := FakeClock(0.0))
     for each in seconds:
         clock.now = state.mark = each
         state.turn = 0.0
         select(1 if waits else 0)
-    assert cumulated(state.quick_turns, state.turn_counts) == [
+    assert list(accumulate(state.turns_counted())) == [
         sum(each <= bound for each in seconds) for bound in (*TURN_BOUNDS, math.inf)
     ]
 
@@ -89,7 +90,7 @@ def test_a_new_stopwatch_stands_still() -> None:
     """Nothing runs, and nothing was counted."""
     state = Stopwatch()
     assert (state.mark, state.turn, state.handle, state.idle) == (NEVER, NEVER, None, 0)
-    assert (state.quick, state.quick_turns, sum(state.step_counts), sum(state.turn_counts)) == (0, 0, 0, 0)
+    assert (state.steps_run(), sum(state.steps_counted()), sum(state.turns_counted())) == (0, 0, 0)
 
 
 def test_steps_tile_the_turn(clock: FakeClock) -> None:
@@ -218,3 +219,44 @@ def test_a_fault_of_the_stopwatch_stays_within(clock: FakeClock) -> None:
 def test_quick_is_the_lowest_bound() -> None:
     """What is counted without looking belongs to the first bucket of both histograms."""
     assert min(STEP_BOUNDS[0], TURN_BOUNDS[0]) == QUICK
+
+
+def test_all_that_is_brief_is_in_one_bucket() -> None:
+    """What is longer than quick and not notable belongs to the second bucket of both histograms, whatever it took."""
+    assert STEP_BOUNDS[:2] == TURN_BOUNDS[:2] == (QUICK, NOTABLE)
+
+
+def test_what_is_brief_is_counted_and_not_told(clock: FakeClock) -> None:
+    """Steps and turns that are longer than quick are told from the bound of their stopwatch on, and from none below."""
+    for lasts, told in ((QUICK, False), (1.5 * QUICK, False), (2.5 * QUICK, True), (60.0, True)):
+        for timeout in (0, None):
+            clock.now = 0.0  # where sums of seconds are exact
+            state = Noted()
+            state.slow_from = 2 * QUICK
+            run, select = watched(clock, state), make_select(state, lambda timeout: [], Alarm(), clock)
+            run(Handle(clock, lasts))
+            select(timeout)
+            assert [each[0] for each in state.told] == ["step", "turn"] * told
+            assert (
+                (state.quick, state.brief)
+                == (state.quick_turns, state.brief_turns)
+                == (
+                    lasts <= QUICK,
+                    QUICK < lasts < 2 * QUICK,
+                )
+            )
+
+
+@pytest.mark.parametrize("timeout", [0, None])
+def test_brief_steps_of_a_turn_can_be_told(clock: FakeClock, timeout: float | None) -> None:
+    """They are among the steps of the present turn that were counted only, as quick ones are."""
+    state = Noted()
+    state.slow_from = NOTABLE
+    run, select = watched(clock, state), make_select(state, lambda timeout: [], Alarm(), clock)
+    for _ in range(2):
+        for seconds in (0.0, 2 * QUICK, 1.0, 3 * QUICK, 0.0):
+            run(Handle(clock, seconds))
+        assert state.quick - state.quick_before == 4
+        select(timeout)
+        assert state.quick - state.quick_before == 0
+    assert (state.quick, state.brief, sum(state.step_counts)) == (4, 4, 2)

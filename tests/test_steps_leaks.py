@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from loopwatch import _compat
+from loopwatch.observe.steps import NOTABLE, QUICK
 from loopwatch.testing import FakeClock
 from tests.implementations import NAMES, implementation
 
@@ -236,6 +237,37 @@ def test_other_threads_may_read_and_let_go_at_any_time(bench: Bench) -> None:
     assert wrong == []
     assert counted == 20_000
     assert 0 <= at_most <= 20_000
+
+
+def test_no_count_that_other_threads_read_goes_back(bench: Bench) -> None:
+    """While one thread runs steps and polls that are quick, brief and slow, each bucket that others read only grows."""
+    state, over, wrong = bench.state, threading.Event(), list[Any]()
+    state.slow_from = NOTABLE
+    lasting = [0.0, 2 * QUICK, 0.0, 3 * QUICK, NOTABLE]
+    handles = [bench.handle(bench.clock.advance, seconds) for seconds in lasting]
+
+    def read() -> None:
+        before = [state.steps_counted(), state.turns_counted()]
+        while not over.is_set():
+            seen = [state.steps_counted(), state.turns_counted()]
+            if any(new < old for news, olds in zip(seen, before, strict=True) for new, old in zip(news, olds)):
+                wrong.append((before, seen))
+            before = seen
+
+    threads = [threading.Thread(target=read) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    rounds = 2000
+    for number in range(rounds):
+        for handle in handles:
+            bench.run(handle)
+            bench.select(number % 2)
+    over.set()
+    for thread in threads:
+        thread.join(10)
+    assert wrong == []
+    for counts in (state.steps_counted(), state.turns_counted()):
+        assert (counts[0], counts[1] + counts[2], sum(counts[3:])) == (2 * rounds, 3 * rounds, 0)
 
 
 # --- under valgrind ----------------------------------------------------------------------------

@@ -10,12 +10,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loopwatch.metrics import STEP_BOUNDS
+from loopwatch.observe.steps import NOTABLE, QUICK
 from loopwatch.testing import FakeClock
 from tests.implementations import NAMES, implementation
 
-FIELDS = ("mark", "turn", "idle", "quick", "quick_before", "quick_turns", "step_counts", "turn_counts")
+FIELDS = (
+    "mark",
+    "turn",
+    "idle",
+    "slow_from",
+    "quick",
+    "quick_before",
+    "quick_turns",
+    "brief",
+    "brief_turns",
+    "step_counts",
+    "turn_counts",
+)
 
-seconds = st.one_of(st.floats(0, 0.0003), st.floats(0, 60), st.sampled_from(STEP_BOUNDS))
+seconds = st.one_of(st.floats(0, 0.0008), st.floats(0, 60), st.sampled_from(STEP_BOUNDS))
+slow_from = st.one_of(st.sampled_from((0.0, QUICK, NOTABLE)), st.floats(0, NOTABLE))
 steps = st.tuples(st.just("step"), seconds, st.sampled_from([None, ValueError, SystemExit, KeyboardInterrupt]))
 polls = st.tuples(
     st.just("poll"), seconds, st.sampled_from([None, 0, 0.0, 0.5, -1]), st.sampled_from([[], ["ready"], OSError])
@@ -52,7 +66,7 @@ class Alarm:
 class Driven:
     """One stopwatch with a loop, a selector and an alarm, all on one clock."""
 
-    def __init__(self, name: str, pending: bool) -> None:
+    def __init__(self, name: str, pending: bool, slow_from: float) -> None:
         module = implementation(name)
         self.clock = FakeClock(100.0)
         self.told: list[Any] = []
@@ -76,6 +90,7 @@ class Driven:
 
         self.state = self.loop._loopwatch = Noted()
         self.state.mark = self.state.turn = self.clock()
+        self.state.slow_from = slow_from
         self.run = module.make_run(asyncio.Handle._run, lambda handle: self.state, self.clock)
         self.select = module.make_select(self.state, self.poll, self.alarm, self.clock)
         self.lasts = 0.0
@@ -117,10 +132,10 @@ class Driven:
         return [[getattr(self.state, name) for name in FIELDS], told]
 
 
-@given(stories, st.booleans())
-def test_whatever_happens_both_count_the_same(story: list[tuple[Any, ...]], pending: bool) -> None:
+@given(stories, st.booleans(), slow_from)
+def test_whatever_happens_both_count_the_same(story: list[tuple[Any, ...]], pending: bool, slow_from: float) -> None:
     """Every number, what the slow paths are told, what is raised and what is reported: after each event the same."""
-    both = [Driven(name, pending) for name in NAMES]
+    both = [Driven(name, pending, slow_from) for name in NAMES]
     for event in story:
         first, second = [_after(driven.do, event, driven.numbers) for driven in both]
         assert first == second

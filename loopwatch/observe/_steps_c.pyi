@@ -7,12 +7,15 @@ from typing import Any, final
 class Fields:
     """The fields of a stopwatch, see ``Stopwatch`` in ``_steps_py.py``."""
 
+    brief: int
+    brief_turns: int
     handle: Any
     idle: float
     mark: float
     quick: int
     quick_before: int
     quick_turns: int
+    slow_from: float
     step_counts: list[int]
     turn: float
     turn_counts: list[int]

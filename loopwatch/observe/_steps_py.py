@@ -5,6 +5,8 @@ the steps of a turn tile it without a gap: what lies between two steps (the loop
 callback from its queue, the end of the last callback's life) is charged to the later one. A poll
 that does not wait (``timeout == 0``) is a part of the loop's activity and needs no reading at all.
 
+Of a step or a turn three things may come. One of ``QUICK`` seconds at most is quick, and one that is shorter than
+``slow_from`` is brief: either is counted, and that is all. Whatever is slow is told to ``slow_step`` or ``slow_turn``.
 A duration that is equal to a bound belongs below it, as Prometheus' ``le`` has it.
 """
 
@@ -21,19 +23,24 @@ QUICK = min(STEP_BOUNDS[0], TURN_BOUNDS[0])
 NEVER = float("inf")
 NOTABLE = 0.0005
 """Steps from this many seconds on are kept by name, to tell who filled a turn."""
+_BRIEF = bisect_left(STEP_BOUNDS, NOTABLE)
+"""The place of all that is brief among the counts: between ``QUICK`` and ``NOTABLE`` lies no other bound."""
 
 
 class Counting:
-    """What happens where a step or a turn is not quick: the part of a stopwatch that all implementations share."""
+    """What happens where a step or a turn is slow: the part of a stopwatch that all implementations share."""
 
     __slots__ = ()
 
+    brief: int
+    brief_turns: int
     handle: Any
     idle: float
     mark: float
     quick: int
     quick_before: int
     quick_turns: int
+    slow_from: float
     step_counts: list[int]
     turn: float
     turn_counts: list[int]
@@ -45,21 +52,43 @@ class Counting:
         self.quick = 0
         self.quick_before = 0
         self.quick_turns = 0
+        self.brief = 0
+        self.brief_turns = 0
+        self.slow_from = QUICK
         self.idle = 0.0
         self.step_counts = [0] * (len(STEP_BOUNDS) + 1)
         self.turn_counts = [0] * (len(TURN_BOUNDS) + 1)
 
     def slow_step(self, handle: Any, now: float) -> None:
-        """A step of more than ``QUICK`` seconds ended at ``now``. Overridden where overruns are judged."""
+        """A step that was not quick, nor brief, ended at ``now``. Overridden where overruns are judged."""
         self.step_counts[bisect_left(STEP_BOUNDS, now - self.mark)] += 1
 
     def slow_turn(self, ended: float) -> bool:
-        """A turn of more than ``QUICK`` seconds ended. True asks the poll to count what is waiting."""
+        """A turn that was not quick, nor brief, ended. True asks the poll to count what is waiting."""
         self.turn_counts[bisect_left(TURN_BOUNDS, ended - self.turn)] += 1
         return False
 
     def counted(self, events: Any) -> None:
         """``events`` were ready when a turn ended of which ``slow_turn`` said True."""
+
+    def steps_run(self) -> int:
+        """How many steps have ended so far."""
+        return self.quick + self.brief + sum(self.step_counts)
+
+    def steps_counted(self) -> list[int]:
+        """The same, by ``STEP_BOUNDS``."""
+        return _counted(self.step_counts, self.quick, self.brief)
+
+    def turns_counted(self) -> list[int]:
+        """How many turns have ended so far, by ``TURN_BOUNDS``."""
+        return _counted(self.turn_counts, self.quick_turns, self.brief_turns)
+
+
+def _counted(slow: list[int], quick: int, brief: int) -> list[int]:
+    counts = list(slow)
+    counts[0] += quick
+    counts[_BRIEF] += brief
+    return counts
 
 
 class Stopwatch(Counting):
@@ -67,19 +96,24 @@ class Stopwatch(Counting):
 
     ``mark``: when the running step began, ``NEVER`` while the loop waits in its poll or does not
     run. ``turn``: when the turn began, or, while it waits, the poll. ``handle``: what runs, None between two steps.
-    ``quick`` and ``quick_turns`` count what is too short to need more.
+    ``quick`` and ``quick_turns``, ``brief`` and ``brief_turns`` count what is too short to need more, and
+    ``quick - quick_before`` is how many steps of the present turn were: each that is brief takes one off
+    ``quick_before``, so that those that are quick, which are most, need not be counted twice.
 
     ``idle`` are the seconds in the poll, less the time of the clock at which a poll that lasts
     began, so negative while it does: one slot, which other threads always find consistent.
     """
 
     __slots__ = (
+        "brief",
+        "brief_turns",
         "handle",
         "idle",
         "mark",
         "quick",
         "quick_before",
         "quick_turns",
+        "slow_from",
         "step_counts",
         "turn",
         "turn_counts",
@@ -115,6 +149,9 @@ def make_run(previous: Callable[[Any], None], adopt: Callable[[Any], Stopwatch],
             try:
                 if now - state.mark <= QUICK:
                     state.quick += 1
+                elif now - state.mark < state.slow_from:
+                    state.brief += 1
+                    state.quick_before -= 1
                 else:
                     state.slow_step(self, now)
                 state.mark = now
@@ -151,6 +188,8 @@ def make_select(state: Stopwatch, inner: Callable[[Any], Any], alarm: Any, clock
             entry = state.mark
             if entry - state.turn <= QUICK:
                 state.quick_turns += 1
+            elif entry - state.turn < state.slow_from:
+                state.brief_turns += 1
             elif state.slow_turn(entry):
                 state.turn = entry
                 state.quick_before = state.quick
@@ -164,6 +203,8 @@ def make_select(state: Stopwatch, inner: Callable[[Any], Any], alarm: Any, clock
         entry = clock()
         if entry - state.turn <= QUICK:
             state.quick_turns += 1
+        elif entry - state.turn < state.slow_from:
+            state.brief_turns += 1
         elif state.slow_turn(entry):
             state.turn = state.mark = entry
             state.quick_before = state.quick

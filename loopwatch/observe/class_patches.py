@@ -172,7 +172,7 @@ class ClassPatches:
             except Exception as error:
                 if theirs(error):
                     raise
-        return ran == [1] and state.quick + sum(state.step_counts) == 1
+        return ran == [1] and state.steps_run() == 1
 
     def still_ticks(self) -> bool:
         """The same, asked once of whatever stands there: other tools are called by it, for nothing."""

@@ -207,10 +207,6 @@ class LoopClock(Stopwatch):
         idle = so_far(idle, now)
         return max(0.0, so_far(ran, now) - idle - so_far(aside, now)), idle
 
-    def steps_run(self) -> int:
-        """How many steps have ended so far."""
-        return self.quick + sum(self.step_counts)
-
     def last_seen(self) -> float:
         """The last moment at which the loop is known to have run."""
         mark, turn = self.mark, self.turn

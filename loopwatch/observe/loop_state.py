@@ -101,6 +101,7 @@ class LoopState(LoopClock):
     def __init__(self, loop: Any, threshold: float, outlets: Outlets) -> None:
         super().__init__(loop)
         self.threshold = threshold
+        self.slow_from = min(threshold, NOTABLE)
         self.outlets = outlets
         self.tap: Tap | None = None
         self.polls_seen = False
@@ -162,7 +163,7 @@ class LoopState(LoopClock):
     # --- judging overruns, on the loop's thread ---
 
     def slow_step(self, handle: Any, now: float) -> None:
-        """Count a step that was not quick; keep it by name; write it down if it held the loop too long."""
+        """Count a step that was slow; keep it by name; write it down if it held the loop too long."""
         try:
             spent = now - self.mark
             if self._astray() and not self.outlets.adapt(self):
@@ -244,7 +245,7 @@ class LoopState(LoopClock):
             return None
 
     def slow_turn(self, ended: float) -> bool:
-        """Judge a turn that was not quick: many short steps may have held the loop together."""
+        """Judge a turn that was slow: many short steps may have held the loop together."""
         return self._judge(ended, ended - self.turn, self._astray())
 
     def _judge(self, ended: float, busy: float, astray: bool = False) -> bool:

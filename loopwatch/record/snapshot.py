@@ -43,10 +43,9 @@ class _Totals:
     def add(self, state: Any, now: float) -> None:
         """Add what a loop did until ``now``."""
         step, turn = (state.mark, state.turn) if state.mark < inf else (now, now)
-        steps = [state.quick + state.step_counts[0], *state.step_counts[1:]]
-        turns = [state.quick_turns + state.turn_counts[0], *state.turn_counts[1:]]
-        self.step.merge(steps, state.active(min(now, step)) if state.tells_of_steps else state.seconds_timed())
-        self.turn.merge(turns, state.active(min(now, turn)))
+        steps = state.active(min(now, step)) if state.tells_of_steps else state.seconds_timed()
+        self.step.merge(state.steps_counted(), steps)
+        self.turn.merge(state.turns_counted(), state.active(min(now, turn)))
         self.active += state.active(now)
         self.idle += state.idle_now(now)
 

@@ -10,9 +10,12 @@ typedef struct {
     Seconds mark;
     Seconds turn;
     Seconds idle;
+    Seconds slow_from;
     int64_t quick;
     int64_t quick_before;
     int64_t quick_turns;
+    int64_t brief;
+    int64_t brief_turns;
     PyObject *handle;
     PyObject *step_counts;
     PyObject *turn_counts;

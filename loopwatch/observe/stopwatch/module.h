@@ -1,7 +1,7 @@
-/* The stopwatch in C: what `_steps_py.py` does for steps and turns that are quick.
+/* The stopwatch in C: what `_steps_py.py` does for steps and turns that are quick, or brief.
  *
  * All policy stays in Python. What these files know: the slots of asyncio's handles (from their member descriptors), one
- * clock, one bound below which nothing else is done, and whom to call above it.
+ * clock, the bounds below which a step or a turn is only counted, and whom to call above them.
  *
  *     run.c     a replacement for `Handle._run`; step.c: what it does; replay.c: what it does where a callback raises
  *     select.c  a replacement for a selector's `select`; poll.c: what it does; answered.c: what it does with an answer

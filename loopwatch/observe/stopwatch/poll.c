@@ -61,8 +61,13 @@ static inline int
 end_turn(Select *self, PyObject *object, double ended)
 {
     Fields *state = (Fields *)object;
-    if (ended - load_seconds(&state->turn) <= self->quick) {
+    double lasted = ended - load_seconds(&state->turn);
+    if (lasted <= self->quick) {
         add_one(&state->quick_turns);
+        return 0;
+    }
+    if (lasted < load_seconds(&state->slow_from)) {
+        add_one(&state->brief_turns);
         return 0;
     }
     PyObject *when = PyFloat_FromDouble(ended);

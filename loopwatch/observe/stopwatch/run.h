@@ -15,7 +15,7 @@ typedef struct {
     PyObject *owner;     /* the module itself */
     PyObject *previous;  /* what is timed */
     PyObject *reference; /* times the same, in Python, for stopwatches that are not plain */
-    PyObject *settle;    /* called as settle(stopwatch, handle, now) where a step was not quick */
+    PyObject *settle;    /* called as settle(stopwatch, handle, now) where a step was slow */
     PyObject *clock;     /* NULL: our own */
     Plain plain;
     double quick;

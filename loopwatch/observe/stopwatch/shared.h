@@ -64,6 +64,12 @@ add_one(int64_t *place)
     STORE_COUNT(place, LOAD_COUNT(place) + 1);
 }
 
+static inline void
+take_one(int64_t *place)
+{
+    STORE_COUNT(place, LOAD_COUNT(place) - 1);
+}
+
 /* A new reference to what stands in a place of `owner`, or NULL. */
 static inline PyObject *
 held_in(PyObject *owner, PyObject **place)

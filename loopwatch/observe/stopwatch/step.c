@@ -98,14 +98,21 @@ end_step(Run *self, PyObject *object, PyObject *handle)
             return -1;
         }
     }
-    int here = now - load_seconds(&state->mark) <= self->quick
+    double spent = now - load_seconds(&state->mark);
+    int here = spent <= self->quick || spent < load_seconds(&state->slow_from)
                    ? is_plain((PyObject *)self, &self->plain, object, self->module)
                    : 0;
     if (here < 0) {
         return -1;
     }
     if (here) {
-        add_one(&state->quick);
+        if (spent <= self->quick) {
+            add_one(&state->quick);
+        }
+        else {
+            add_one(&state->brief);
+            take_one(&state->quick_before);
+        }
         store_seconds(&state->mark, now);
         /* So that the handle ends between the steps, and not within the next one. */
         Py_INCREF(Py_None);
