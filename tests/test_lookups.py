@@ -130,13 +130,14 @@ def test_the_methods_look_the_same(name: str, events: RecordingReporter) -> None
 def test_the_coroutine_looks_the_same(events: RecordingReporter) -> None:
     """As it is shown for a task, and to whoever looks into it."""
 
-    async def looks() -> list[Any]:
+    async def looks() -> list[str]:
         loop = asyncio.get_running_loop()
         task = loop.create_task(loop.getaddrinfo("127.0.0.1", 80), name="asks")
         await asyncio.sleep(0)
         coroutine: Any = task.get_coro()
         shown = [repr(task), coroutine.__name__, coroutine.__qualname__, coroutine.cr_code.co_name]
-        shown += [coroutine.cr_running, len(task.get_stack()), inspect.iscoroutine(coroutine), repr(coroutine)[:35]]
+        shown += [task.get_stack(limit=1)[0].f_code.co_name, repr(coroutine).partition(" at ")[0]]
+        shown += [str(coroutine.cr_running), str(inspect.iscoroutine(coroutine))]
         await task
         return shown
 
@@ -190,15 +191,22 @@ FAILURES = (
 )  # fmt: skip
 
 
+def told(error: BaseException | None) -> list[Any]:
+    if error is None:
+        return []
+    frames = [(each.filename, each.lineno, each.name) for each in traceback.extract_tb(error.__traceback__)]
+    return [type(error), str(error), frames, *told(error.__cause__), *told(error.__context__)]
+
+
 @pytest.mark.parametrize("fails", FAILURES)
 def test_errors_and_their_tracebacks_are_the_same(fails: Callable[[Any], Any], events: RecordingReporter) -> None:
     """Type, text, what it came from, and each frame of it."""
 
-    async def main() -> list[str]:
+    async def main() -> list[Any]:
         try:
             await fails(asyncio.get_running_loop())
         except Exception as error:
-            return traceback.format_exception(error)
+            return told(error)
         raise AssertionError("it did not fail")
 
     before = uvloop.run(main())
@@ -295,7 +303,7 @@ def test_nothing_of_what_was_looked_up_is_kept(watch: loopwatch.Watch) -> None:
 
     async def main() -> None:
         task = asyncio.ensure_future(asyncio.get_running_loop().getaddrinfo("127.0.0.1", 80))
-        seen.append(weakref.ref(task.get_coro()))  # type: ignore[arg-type]
+        seen.append(weakref.ref(task.get_coro()))
         seen.append(weakref.ref(task))
         await task
 
