@@ -61,6 +61,8 @@ def _holding(congestion: Congestion, seen: Counter[Activity], unseen: bool) -> H
     """For what the workers were held; ``seen`` is what they were seen to do, ``unseen``: no job held one."""
     if _is_deadlock(congestion):
         return "jobs of the pool"
+    if congestion.kind == "libuv":
+        return "lookups"
     if seen["network"] > 0 and seen["network"] + seen["sleep"] >= _HALF * seen.total():
         return "network"
     if unseen:

@@ -77,9 +77,9 @@ _BY_LACK = {
 }
 """What a loop lacked whose code is not to blame."""
 
-Holding = Literal["jobs of the pool", "network", "application", "computing", "other"]
-"""For what the workers of a full pool were held: by jobs that wait for other jobs of it, that wait for the network
-or that compute, or by the application itself, which took them without a job."""
+Holding = Literal["jobs of the pool", "lookups", "network", "application", "computing", "other"]
+"""For what the workers of a full pool were held: by jobs that wait for other jobs of it, by lookups of names in
+libuv's, by jobs that wait for the network or that compute, or by the application itself, without a job."""
 
 _FORCED_COLLECTION = (
     "Leave out the call of gc.collect(), or make it where nothing waits: a collection holds up every thread."
@@ -176,6 +176,13 @@ def backlog_remedy(holding: Holding, workers: int, packages: Iterable[str], exec
     """One sentence on what to do about a backlog; ``workers`` is 0 where their number is not known (any more)."""
     if holding == "jobs of the pool":
         return "Give the inner jobs a pool of their own: a job must not wait for another job of its pool."
+    if holding == "lookups":
+        at_once = f", here {workers} at a time" if workers > 0 else ""
+        return (
+            f"libuv looks up names with half of its threads{at_once}: keep what was found (a caching resolver), "
+            "resolve without threads (aiodns), or set UV_THREADPOOL_SIZE to twice what may be looked up at a time, "
+            "before the process starts."
+        )
     more = f"more than {workers} {'worker' if workers == 1 else 'workers'}" if workers > 0 else "more workers"
     limit = f"the limit of {workers}" if workers > 0 else "its limit"
     more, limit = more + _by_means(executor), limit + _by_means(executor)

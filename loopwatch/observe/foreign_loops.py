@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from . import asyncio_loop
 from .asyncio_loop import AsyncioHook
+from .executors import ExecutorHook
 from .pulse import PulseHook
 from .uvloop_entry import RUN_CODE, loop_class
 
 if TYPE_CHECKING:
+    from .lookup_methods import LookupHook
     from .uvloop_loop import UvloopHook
 
 
@@ -21,12 +23,17 @@ def step_codes() -> tuple[CodeType, ...]:
 
 
 class ForeignLoops:
-    """All loops of the process that are not asyncio's, while installed. Their states are with those of ``loops``."""
+    """All loops of the process that are not asyncio's, while installed. Their states are with those of ``loops``.
 
-    def __init__(self, loops: AsyncioHook, exact_uvloop: bool = False) -> None:
+    The pool that those of uvloop have by themselves is with those of ``executors``.
+    """
+
+    def __init__(self, loops: AsyncioHook, executors: ExecutorHook, exact_uvloop: bool = False) -> None:
         self._loops = loops
+        self._executors = executors
         self._exact_uvloop = exact_uvloop
         self._uvloops: UvloopHook | None = None
+        self._lookups: LookupHook | None = None
         self._pulses = PulseHook(loops)
         self._installed = False
         self._making = threading.RLock()  # a signal handler may meet a loop
@@ -42,8 +49,11 @@ class ForeignLoops:
     def uninstall(self) -> None:
         self._installed = False
         hook, self._uvloops = self._uvloops, None
+        lookups, self._lookups = self._lookups, None
         if hook is not None:
             hook.uninstall()
+        if lookups is not None:
+            lookups.uninstall()
         self._pulses.uninstall()
 
     def refresh(self) -> None:
@@ -51,12 +61,16 @@ class ForeignLoops:
         hook = self._hook()
         if hook is not None:
             hook.refresh()
+        if self._lookups is not None:
+            self._lookups.refresh()
 
     def after_fork(self) -> None:
         """In the child no loop runs; one that goes on is taken in when it begins again."""
         self._making = threading.RLock()
         if self._uvloops is not None:
             self._uvloops.after_fork()
+        if self._lookups is not None:
+            self._lookups.after_fork()
 
     def meet(self, loop: Any) -> bool:
         """A loop runs, or is about to; whether it is sure to be seen."""
@@ -69,11 +83,15 @@ class ForeignLoops:
     def _hook(self) -> UvloopHook | None:
         """That of uvloop's loops, loaded as soon as the application has imported uvloop; None until then."""
         if self._uvloops is None and self._installed and loop_class() is not None:
+            from .lookup_methods import LookupHook
             from .uvloop_loop import UvloopHook
 
             with self._making:
+                lookups = self._lookups = self._lookups or LookupHook(self._executors)
                 hook = self._uvloops = self._uvloops or UvloopHook(self._loops, self._exact_uvloop)
+            lookups.refresh()
             hook.refresh()
             if not self._installed:  # meanwhile, in another thread
                 hook.uninstall()
+                lookups.uninstall()
         return self._uvloops

@@ -15,8 +15,8 @@ class Hooks:
 
     def __init__(self, threshold: float, brief: float, outlets: Outlets, exact_uvloop: bool = False) -> None:
         self.loops = AsyncioHook(threshold, outlets)
-        self.foreign_loops = ForeignLoops(self.loops, exact_uvloop)
         self.executors = ExecutorHook(outlets.alarm, outlets.faults, step_codes, brief)
+        self.foreign_loops = ForeignLoops(self.loops, self.executors, exact_uvloop)
         self.anyio = AnyioHook(self.executors)
         self.collections = GcHook()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from types import FrameType, FunctionType
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import _compat
 from ..facts import Origin, RawFrame
@@ -46,6 +46,9 @@ class Lane(LaneFields):
 
 class Pool(PoolFields):
     """What is known of one executor. ``waiting`` and ``running`` are ordered sets of jobs (dict keys)."""
+
+    waits_only_when_full: ClassVar[bool] = False
+    """Whether no job waits while a worker is free, be it for a moment."""
 
     __slots__ = ("__weakref__", "brief", "enter", "executor", "full_at", "full_since", "hook", "kind", "limit", "name",
                  "threads")  # fmt: skip

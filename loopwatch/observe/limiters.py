@@ -50,6 +50,8 @@ class LimiterPool(Pool):
 
     __slots__ = ("heirs", "holding")
 
+    waits_only_when_full = True
+
     def __init__(self, limiter: Any, name: str) -> None:
         weak, me = weakref.ref(limiter), weakref.ref(self)
         super().__init__(

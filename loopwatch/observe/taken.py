@@ -23,7 +23,7 @@ def full_since(pool: Pool, running: list[Job], oldest: Job, now: float) -> float
     Where looks come late, the interpreter was held or the host was busy, and so were the workers kept from work. A
     limiter lets nobody wait while it has a token.
     """
-    if type(pool) is not Pool:
+    if pool.waits_only_when_full:
         return float(oldest.submitted)
     return max((job.started or now for job in running), default=now)
 

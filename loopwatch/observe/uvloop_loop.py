@@ -8,11 +8,10 @@ is the line between what is outside of the loop and what the loop called.
 from __future__ import annotations
 
 import asyncio
-import functools
 import gc
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
@@ -25,6 +24,7 @@ from .loop_runs import Entered
 from .running_loops import native_id, thread_name
 from .stacks import depth_of
 from .uvloop_entry import loop_class, make_run_forever
+from .uvloop_methods import Method
 from .uvloop_state import UvloopState
 
 COUNTED = (
@@ -36,38 +36,6 @@ TIMED = (
     "callbacks that are given to the loop (tasks, timers, readers and writers, signals) are timed one by one; what it "
     "calls by itself, as protocols, is seen by looking, and timed to within one look, by libuv's counters"
 )
-
-
-class _Method:
-    """A method of ours in ``uvloop.Loop``, which inherits the one it calls. Where another tool has it, it stays."""
-
-    def __init__(self, name: str, make: Callable[[Any], Any]) -> None:
-        self._name = name
-        self._make = make
-        self._ours: Any = None
-
-    def put(self, kind: Any) -> None:
-        standing = getattr(kind, self._name)
-        if self._ours is None or not _is_within(standing, self._ours):
-            self._ours = functools.update_wrapper(self._make(standing), standing)
-            setattr(kind, self._name, self._ours)
-
-    def take_out(self, kind: Any) -> None:
-        if self._ours is not None and vars(kind).get(self._name) is self._ours:
-            inherited, before = getattr(super(kind, kind), self._name), self._ours.__wrapped__
-            if before is inherited:
-                delattr(kind, self._name)
-            else:
-                setattr(kind, self._name, before)
-            self._ours = None
-
-
-def _is_within(function: Any, ours: Any) -> bool:
-    for _ in range(8):
-        if function is ours:
-            return True
-        function = getattr(function, "__wrapped__", None)
-    return False
 
 
 class UvloopHook:
@@ -269,12 +237,12 @@ def _calls_of(loop: Any) -> Any:
     return None if watcher is None else watcher.calls_of(loop)
 
 
-def _scheduling(name: str, place: int, waits: bool = False) -> _Method:
-    return _Method(name, lambda previous: make_schedule(previous, _calls_of, place, waits))
+def _scheduling(name: str, place: int, waits: bool = False) -> Method:
+    return Method(name, lambda previous: make_schedule(previous, _calls_of, place, waits))
 
 
-_RUN = _Method("run_forever", make_run_forever)
-_CLOSE = _Method("close", _make_close)
+_RUN = Method("run_forever", make_run_forever)
+_CLOSE = Method("close", _make_close)
 _SCHEDULING = (
     _scheduling("call_soon", 1, waits=True),
     _scheduling("call_soon_threadsafe", 1, waits=True),

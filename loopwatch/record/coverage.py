@@ -12,6 +12,11 @@ _FOREIGN = ("uvloop", "winloop", "rloop")
 """Modules of loops that are known to make handles of their own."""
 
 _ANYIO_BACKEND = "anyio._backends._asyncio"
+_LOOKUPS = (
+    "every lookup of a uvloop loop, from its submission until the loop learns of its end; when it began follows from "
+    "the order of the queue and from UV_THREADPOOL_SIZE, no CPU time is known"
+)
+
 _OTHER_PROCESSES = {
     "anyio.to_process": ("AnyIO worker processes", "jobs of anyio.to_process go to no executor"),
     "multiprocessing.pool": ("multiprocessing pools", "jobs of multiprocessing.Pool go to no executor"),
@@ -80,6 +85,8 @@ def _executors(pools: Container[str]) -> list[Coverage]:
                 f"from outside the {kind}: when a job began follows from the order of the queue, no CPU time is known"
             )
             found.append(Coverage(f"{kind} pools", "partial", detail))
+    if "libuv" in pools:
+        found.append(Coverage("libuv's pool for lookups", "partial", _LOOKUPS))
     return found
 
 

@@ -242,6 +242,8 @@ def _pool(executor: str, workers: int, kind: object = "thread") -> str:
         name = "AnyIO's thread pool"
     elif executor.startswith("anyio:"):
         name = f"AnyIO's limiter {_quoted(executor.partition(':')[2])}"
+    elif executor == "libuv":
+        name = "libuv's pool for lookups"
     else:
         name = f"{kind} pool {_quoted(executor)}"
     return f"{name} ({_count(workers, 'worker')})" if 0 < workers < _UNLIMITED else name

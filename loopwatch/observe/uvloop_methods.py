@@ -1,0 +1,42 @@
+"""Methods of ours in ``uvloop.Loop``, a class of Python that inherits those of C beneath it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+
+class Method:
+    """A method of ours, which calls the one that is inherited. Where another tool has it, it stays.
+
+    It serves whichever watch there is, so there is one for each name, for good.
+    """
+
+    def __init__(self, name: str, make: Callable[[Any], Any]) -> None:
+        self._name = name
+        self._make = make
+        self._ours: Any = None
+
+    def put(self, kind: Any) -> None:
+        standing = getattr(kind, self._name)
+        if self._ours is None or not _is_within(standing, self._ours):
+            self._ours = functools.update_wrapper(self._make(standing), standing)
+            setattr(kind, self._name, self._ours)
+
+    def take_out(self, kind: Any) -> None:
+        if self._ours is not None and vars(kind).get(self._name) is self._ours:
+            inherited, before = getattr(super(kind, kind), self._name), self._ours.__wrapped__
+            if before is inherited:
+                delattr(kind, self._name)
+            else:
+                setattr(kind, self._name, before)
+            self._ours = None
+
+
+def _is_within(function: Any, ours: Any) -> bool:
+    for _ in range(8):
+        if function is ours:
+            return True
+        function = getattr(function, "__wrapped__", None)
+    return False
