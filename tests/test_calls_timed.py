@@ -14,49 +14,12 @@ from typing import Any
 import pytest
 
 import loopwatch
-from loopwatch.observe import _calls_py
 from loopwatch.observe.calls import IN_C
 from loopwatch.observe.steps import NEVER
-from loopwatch.testing import FakeClock, RecordingReporter
+from loopwatch.testing import RecordingReporter
 from tests.holding import HELD, WARM, longest
-from tests.implementations import NAMES, implementation
-
-BOUND = 0.125
-
-
-class Loop:
-    """Keeps what it is given as uvloop does, and runs it later."""
-
-    def __init__(self) -> None:
-        self.given: list[tuple[Any, tuple[Any, ...]]] = []
-
-    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> str:
-        self.given.append((callback, args))
-        return f"handle in {context}"
-
-    def run(self) -> None:
-        while self.given:
-            callback, args = self.given.pop(0)
-            callback(*args)
-
-
-class Bench:
-    def __init__(self, name: str) -> None:
-        implementation(name)  # skips where it cannot be had
-        module: Any = _calls_py
-        if name == "c":
-            from loopwatch.observe import _calls_c as module
-        self.clock = FakeClock(10.0)
-        self.loop = Loop()
-        self.slow: list[tuple[Any, float, float]] = []
-        self.calls = module.Calls(self.loop, self.settle, self.clock, BOUND)
-        self.call_soon = module.make_schedule(Loop.call_soon, self.find, 1, True)
-
-    def settle(self, *told: Any) -> None:
-        self.slow.append(told)
-
-    def find(self, loop: Any) -> Any:
-        return self.calls if loop is self.loop else None
+from tests.implementations import NAMES
+from tests.made_timed_calls import BOUND, Bench, Loop
 
 
 @pytest.fixture(params=NAMES)
@@ -349,15 +312,3 @@ def test_a_loop_that_nobody_closes_ends(uvloop: Any, watch: loopwatch.Watch) -> 
     gc.collect()
     assert gone() is None
     assert calls.waiting == 0
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_what_cannot_be_called_is_handed_on_as_it_is(name: str) -> None:
-    bench = Bench(name)
-
-    async def coroutine() -> None: ...
-
-    given = coroutine()
-    bench.call_soon(bench.loop, given)
-    assert bench.loop.given[0][0] is given
-    given.close()

@@ -48,7 +48,8 @@ def blamed(folder: Path, program: str, module: ModuleType) -> list[str]:
     assert "ERROR SUMMARY" in found
     # Built with what debuggers need, a frame names its source file, and otherwise its library.
     names = os.path.basename(str(module.__file__)).partition(".")[0], "loopwatch/observe/"
-    return [block for block in found.split("\n\n") if any(name in block for name in names)]
+    _its_own, *blocks = found.split("\n\n")  # the first repeats the program
+    return [block for block in blocks if any(name in block for name in names)]
 
 
 def interpreter() -> str:

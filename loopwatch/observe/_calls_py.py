@@ -12,6 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ._steps_py import NEVER
+from .guard import theirs
+
+_UNKNOWN = float("nan")
 
 
 class Calls:
@@ -41,6 +44,15 @@ class Calls:
         """Time nothing more."""
         self.watching = False
 
+    def now(self) -> float:
+        """NaN where the clock fails: then the call is counted as quick, and took no time."""
+        try:
+            return self.clock()
+        except Exception as error:
+            if theirs(error):
+                raise
+            return _UNKNOWN
+
 
 class _Call:
     """Stands for a callback, and times it."""
@@ -59,13 +71,15 @@ class _Call:
         if not calls.watching or calls.began != NEVER:
             return callback(*args)
         calls.behind, calls.running = calls.waiting, callback
-        calls.began = began = calls.clock()
+        calls.began = began = calls.now()
         try:
             return callback(*args)
         finally:
-            ended = calls.clock()
-            calls.seconds += ended - began
-            if ended - began <= calls.bound:
+            ended = calls.now()
+            spent = ended - began
+            if spent == spent:
+                calls.seconds += spent
+            if not spent > calls.bound:
                 calls.quick += 1
             elif calls.watching:
                 calls.settle(callback, began, ended)
@@ -95,6 +109,15 @@ class _Call:
         return hash(self._loopwatch_callback)
 
 
+CALLBACK = "callback"
+"""How the argument is called that is called."""
+
+
+def _may_be_timed(callback: Any) -> bool:
+    """An awaitable is handed on as it is: asyncio refuses a coroutine and keeps its type, and ours is one for all."""
+    return callable(callback) and not hasattr(type(callback), "__await__")
+
+
 def make_schedule(previous: Any, find: Callable[[Any], Any], place: int, waits: bool) -> Any:
     """A method in place of ``previous``: ``place`` is where the callback stands, the loop being the first argument.
 
@@ -102,10 +125,14 @@ def make_schedule(previous: Any, find: Callable[[Any], Any], place: int, waits: 
     """
 
     def schedule(*args: Any, **named: Any) -> Any:
-        calls = find(args[0]) if len(args) > place and callable(args[place]) else None
+        given = args[place] if len(args) > place else named.get(CALLBACK)
+        calls = find(args[0]) if args and _may_be_timed(given) else None
         if calls is None or not calls.watching:
             return previous(*args, **named)
-        return previous(*args[:place], _Call(args[place], calls, waits), *args[place + 1 :], **named)
+        call = _Call(given, calls, waits)
+        if len(args) > place:
+            return previous(*args[:place], call, *args[place + 1 :], **named)
+        return previous(*args, **{**named, CALLBACK: call})
 
     return schedule
 

@@ -43,8 +43,8 @@ class Hooks:
 
     def after_fork(self) -> None:
         """In the child."""
+        self.foreign_loops.after_fork()  # before: it asks which of their states is that of a loop that goes on
         self.loops.after_fork()
-        self.foreign_loops.after_fork()
         self.executors.after_fork()
         self.collections.after_fork()
         self.anyio.after_fork()

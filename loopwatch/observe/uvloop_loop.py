@@ -110,8 +110,19 @@ class UvloopHook:
             self._proof = None
 
     def after_fork(self) -> None:
-        """In the child no loop runs; one that goes on is taken in when it begins again."""
+        """In the child, before the states go: a loop whose step has forked goes on there, and is taken in anew.
+
+        Any other is taken in when it begins again.
+        """
         self._opening = threading.RLock()
+        ident = threading.get_ident()
+        for state in list(self._loops.states.values()):
+            loop = state.loop() if type(state) is UvloopState and state.ident == ident else None
+            try:
+                if loop is not None and loop.is_running():
+                    loop.call_soon_threadsafe(self._arrive, loop)
+            except Exception as error:
+                self._loops.outlets.faults.append(error)
 
     # --- loops come and go ---
 

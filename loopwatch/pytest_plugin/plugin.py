@@ -50,7 +50,7 @@ class Plugin:
         self._unwritten = ""
         """Why there is no file of verdicts though one was asked for."""
         post.ears.append(self._hear)
-        post.slowest = self._slowest = Slowest(self.run.slowest) if self.run.slowest > 0 else None
+        post.slowest = self._slowest = Slowest(self.run.slowest, self._is_watched) if self.run.slowest > 0 else None
         if self.run.whole and not _has_workers(config):
             self._watch(self.run.terms)
 
@@ -65,6 +65,9 @@ class Plugin:
 
     def _enter(self, phase: Phase) -> None:
         self._timeline.begin(_compat.clocks.monotonic(), phase)
+
+    def _is_watched(self, moment: float) -> bool:
+        return self._timeline.at(moment).category != UNWATCHED
 
     # --- who is watched ---
 
@@ -228,8 +231,6 @@ class Plugin:
         found = []
         for step in self._slowest.steps() if self._slowest is not None else ():
             phase = self._timeline.at(step.started)
-            if phase.category == UNWATCHED:
-                continue
             found.append({"seconds": step.seconds, "name": step.name, "category": phase.category, "test": phase.test})
         return found
 

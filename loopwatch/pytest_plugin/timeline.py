@@ -20,15 +20,18 @@ BETWEEN = Phase("between")
 
 
 class Timeline:
-    """The phases in the order in which they began, by readings of one monotonic clock."""
+    """The phases in the order in which they began, by readings of one monotonic clock.
+
+    Begun in one thread, asked from any.
+    """
 
     def __init__(self) -> None:
         self._begins: list[float] = []
         self._phases: list[Phase] = []
 
     def begin(self, at: float, phase: Phase) -> None:
+        self._phases.append(phase)  # first: whoever asks meanwhile finds one for each beginning
         self._begins.append(at)
-        self._phases.append(phase)
 
     def at(self, moment: float) -> Phase:
         """The phase in which a moment lies; what was before the first is between."""

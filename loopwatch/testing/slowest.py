@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import NamedTuple
 
 from ..facts import HandleFacts
@@ -17,16 +18,22 @@ class Step(NamedTuple):
 
 
 class Slowest:
-    """Keeps the ``most`` slowest of what it is told by the threads of all loops."""
+    """Keeps the ``most`` slowest of what it is told by the threads of all loops.
 
-    def __init__(self, most: int) -> None:
+    ``wanted(started)`` tells of a step, by when it began, whether it counts; from any thread.
+    """
+
+    def __init__(self, most: int, wanted: Callable[[float], bool]) -> None:
         self.least = 0.0
         """What takes no longer than this need not be told."""
         self._most = most
+        self._wanted = wanted
         self._steps: list[Step] = []
         self._lock = threading.Lock()
 
     def add(self, started: float, seconds: float, facts: HandleFacts) -> None:
+        if not self._wanted(started):
+            return
         name = facts.coroutine or facts.callback
         step = Step(started, seconds, f"{facts.module}.{name}" if facts.module else name)
         with self._lock:

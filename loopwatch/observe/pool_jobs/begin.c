@@ -46,7 +46,7 @@ note_beginning(Job *self, Module *module)
 PyObject *
 job_begin(Job *self, PyObject *Py_UNUSED(nothing))
 {
-    Module *module = the_module;
+    Module *module = self->module;
     PyObject *function = taken_from((PyObject *)self, &self->function);
     if (function == NULL) {
         function = Py_None;

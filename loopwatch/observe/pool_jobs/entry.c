@@ -48,7 +48,7 @@ enter(Entry *self, Module *module, Pool *pool, PyObject *function)
     else {
         lane = lane_of(self, module, pool, function, ON_LOOP, 1);
     }
-    if (lane != NULL && (job = new_fields(self->kind)) != NULL) {
+    if (lane != NULL && (job = new_fields(self->kind, module)) != NULL) {
         Py_INCREF(pool);
         job->pool = (PyObject *)pool;
         Py_INCREF(function);
@@ -73,19 +73,24 @@ enter(Entry *self, Module *module, Pool *pool, PyObject *function)
 static PyObject *
 entry_vectorcall(PyObject *object, PyObject *const *args, size_t flags, PyObject *names)
 {
-    Module *module = the_module;
+    Entry *self = (Entry *)object;
+    if (self->kind == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the garbage collector has taken apart what makes jobs");
+        return NULL;
+    }
     if (PyVectorcall_NARGS(flags) != 2 || (names != NULL && PyTuple_GET_SIZE(names) > 0)
-        || !PyObject_TypeCheck(args[0], module->pool_type)) {
+        || !PyObject_TypeCheck(args[0], self->module->pool_type)) {
         PyErr_SetString(PyExc_TypeError, "a pool and a function are needed");
         return NULL;
     }
-    return enter((Entry *)object, module, (Pool *)args[0], args[1]);
+    return enter(self, self->module, (Pool *)args[0], args[1]);
 }
 
 static int
 entry_traverse(Entry *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->owner);
     Py_VISIT(self->kind);
     Py_VISIT(self->finished);
     Py_VISIT(self->current_task);
@@ -109,6 +114,7 @@ entry_dealloc(Entry *self)
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     (void)entry_clear(self);
+    Py_CLEAR(self->owner);
     type->tp_free((PyObject *)self);
     Py_DECREF(type);
 }
@@ -155,11 +161,11 @@ keep_ends(Entry *entry, PyObject *until)
 }
 
 PyObject *
-make_entry(PyObject *Py_UNUSED(owner), PyObject *args)
+make_entry(PyObject *owner, PyObject *args)
 {
     PyObject *finished, *until, *current_task, *callee_key;
     PyTypeObject *kind;
-    Module *module = the_module;
+    Module *module = PyModule_GetState(owner);
     if (!PyArg_ParseTuple(args, "O!OOOO:make_entry", &PyType_Type, &kind, &finished, &until, &current_task,
                           &callee_key)) {
         return NULL;
@@ -173,6 +179,8 @@ make_entry(PyObject *Py_UNUSED(owner), PyObject *args)
         return NULL;
     }
     entry->vectorcall = entry_vectorcall;
+    entry->module = module;
+    entry->owner = kept(owner);
     entry->kind = (PyTypeObject *)kept((PyObject *)kind);
     entry->finished = kept(finished);
     entry->current_task = kept(current_task);

@@ -12,6 +12,8 @@
 typedef struct {
     PyObject_HEAD
     vectorcallfunc vectorcall;
+    Module *module;
+    PyObject *owner; /* the module itself */
     PyTypeObject *kind;
     PyObject *finished;
     PyObject *current_task;

@@ -101,7 +101,7 @@ note_end(Job *self, Module *module, PyObject *future)
 PyObject *
 job_finish(Job *self, PyObject *future)
 {
-    Module *module = the_module;
+    Module *module = self->module;
     if (note_end(self, module, future) < 0 && settle_error((PyObject *)self, module) < 0) {
         return NULL;
     }
@@ -123,7 +123,7 @@ static PyMethodDef finish_method = {"finish", (PyCFunction)job_finish, METH_O, "
 PyObject *
 job_attach(Job *self, PyObject *future)
 {
-    Module *module = the_module;
+    Module *module = self->module;
     PyObject *callbacks = PyObject_GetAttr(future, module->callbacks_name);
     PyObject *finish = callbacks != NULL ? PyCFunction_New(&finish_method, (PyObject *)self) : NULL;
     int failed = finish == NULL;

@@ -6,10 +6,11 @@
 #include <math.h>
 
 Job *
-new_fields(PyTypeObject *type)
+new_fields(PyTypeObject *type, Module *module)
 {
     Job *self = (Job *)type->tp_alloc(type, 0);
     if (self != NULL) {
+        self->module = module;
         self->started.seconds = self->ended.seconds = self->cpu.seconds = NAN;
     }
     return self;
@@ -18,7 +19,15 @@ new_fields(PyTypeObject *type)
 static PyObject *
 new_job(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
 {
-    return (PyObject *)new_fields(type);
+    /* A class that is made from ours in Python knows no module. */
+    for (PyTypeObject *each = type; PyType_HasFeature(each, Py_TPFLAGS_HEAPTYPE); each = each->tp_base) {
+        PyObject *owner = ((PyHeapTypeObject *)each)->ht_module;
+        if (owner != NULL) {
+            return (PyObject *)new_fields(type, PyModule_GetState(owner));
+        }
+    }
+    PyErr_SetString(PyExc_RuntimeError, "the garbage collector has taken apart what jobs are made of");
+    return NULL;
 }
 
 static int

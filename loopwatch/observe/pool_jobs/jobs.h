@@ -51,9 +51,6 @@ typedef struct {
     PyObject *abandoned;
 } Module;
 
-/* The module's state: it serves one interpreter only. */
-INTERNAL extern Module *the_module;
-
 typedef struct {
     PyObject_HEAD
     PyObject *waiting;
@@ -82,6 +79,7 @@ typedef struct {
 
 typedef struct {
     PyObject_HEAD
+    Module *module; /* which its type keeps alive */
     PyObject *pool;
     PyObject *function;
     PyObject *lane;
@@ -119,7 +117,7 @@ kept(PyObject *object)
 /* --- jobs: job.c --- */
 
 /* One that has neither begun nor ended. */
-INTERNAL Job *new_fields(PyTypeObject *type);
+INTERNAL Job *new_fields(PyTypeObject *type, Module *module);
 
 /* An error of ours is noted (0), one of the application's goes on (-1): which it is, is judged in Python. */
 INTERNAL int settle_error(PyObject *self, Module *module);

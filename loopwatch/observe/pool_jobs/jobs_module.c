@@ -5,8 +5,6 @@
 #include "thread_clock.h"
 #include "worker.h"
 
-Module *the_module;
-
 static void
 put(PyObject **place, PyObject *object)
 {
@@ -17,8 +15,9 @@ put(PyObject **place, PyObject *object)
 }
 
 static PyObject *
-configure(PyObject *Py_UNUSED(owner), PyObject *args)
+configure(PyObject *owner, PyObject *args)
 {
+    Module *module = PyModule_GetState(owner);
     PyObject *clock, *thread_cpu, *here, *of_threads;
     if (!PyArg_ParseTuple(args, "OOOO!:configure", &clock, &thread_cpu, &here, &PyBool_Type, &of_threads)) {
         return NULL;
@@ -27,10 +26,10 @@ configure(PyObject *Py_UNUSED(owner), PyObject *args)
         PyErr_SetString(PyExc_ValueError, "there are no clocks of its own on this platform");
         return NULL;
     }
-    put(&the_module->clock, clock == Py_None ? NULL : clock);
-    put(&the_module->thread_cpu, thread_cpu == Py_None ? NULL : thread_cpu);
-    put(&the_module->here, here);
-    put(&the_module->of_threads, of_threads);
+    put(&module->clock, clock == Py_None ? NULL : clock);
+    put(&module->thread_cpu, thread_cpu == Py_None ? NULL : thread_cpu);
+    put(&module->here, here);
+    put(&module->of_threads, of_threads);
     Py_RETURN_NONE;
 }
 
@@ -104,7 +103,6 @@ module_exec(PyObject *owner)
         || (module->entry_type = new_type(owner, &entry_spec)) == NULL) {
         return -1;
     }
-    the_module = module;
     return PyModule_AddType(owner, module->job_type) < 0 || PyModule_AddType(owner, module->lane_type) < 0
                    || PyModule_AddType(owner, module->pool_type) < 0
                ? -1
@@ -119,6 +117,8 @@ module_traverse(PyObject *owner, visitproc visit, void *arg)
     Py_VISIT(module->lane_type);
     Py_VISIT(module->pool_type);
     Py_VISIT(module->entry_type);
+    Py_VISIT(module->clock);
+    Py_VISIT(module->thread_cpu);
     Py_VISIT(module->here);
     return 0;
 }
@@ -130,9 +130,6 @@ module_free(void *owner)
     PyObject **place = (PyObject **)module;
     for (size_t i = 0; i < sizeof(Module) / sizeof(PyObject *); i++) { /* there is nothing else in it */
         Py_CLEAR(place[i]);
-    }
-    if (the_module == module) {
-        the_module = NULL;
     }
 }
 

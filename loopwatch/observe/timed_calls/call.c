@@ -91,7 +91,7 @@ call_slowly(Calls *calls, PyObject *callback, double began, double ended, PyObje
     return answer;
 }
 
-/* Whatever the clock raises is nobody's: where it fails, the call is not timed. */
+/* Whatever the clock raises is nobody's: where it fails, the call is counted as quick, and took no time. */
 static inline double
 time_now(Calls *calls)
 {
@@ -125,11 +125,12 @@ call_vectorcall(PyObject *object, PyObject *const *args, size_t flags, PyObject 
     store_seconds(&calls->began, began);
     PyObject *answer = PyObject_Vectorcall(callback, args, flags, names);
     double ended = time_now(calls);
-    if (!isnan(ended - began)) {
-        store_seconds(&calls->seconds, load_seconds(&calls->seconds) + (ended - began));
+    double spent = ended - began;
+    if (!isnan(spent)) {
+        store_seconds(&calls->seconds, load_seconds(&calls->seconds) + spent);
     }
-    if (ended - began <= calls->bound) {
-        STORE_COUNT(&calls->quick, LOAD_COUNT(&calls->quick) + 1);
+    if (!(spent > calls->bound)) {
+        add_one(&calls->quick);
     }
     else if (LOAD_POINTER(&calls->loop) != NULL) {
         answer = call_slowly(calls, callback, began, ended, answer);

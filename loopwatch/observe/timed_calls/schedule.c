@@ -86,7 +86,51 @@ calls_of(Schedule *self, PyObject *loop)
     return found != NULL ? (PyObject *)found : find_calls(self, loop);
 }
 
+/* An awaitable is handed on as it is: asyncio refuses a coroutine and keeps its type, and ours is one for all. */
+static inline int
+may_be_timed(PyObject *callback)
+{
+    PyAsyncMethods *async = Py_TYPE(callback)->tp_as_async;
+    return PyCallable_Check(callback) && (async == NULL || async->am_await == NULL);
+}
+
+/* Where the callback stands among all arguments, of which those with names come last; -1 where there is none. */
+static inline Py_ssize_t
+place_among(Schedule *self, Py_ssize_t count, PyObject *names)
+{
+    if (count > self->place) {
+        return self->place;
+    }
+    for (Py_ssize_t i = 0; names != NULL && i < PyTuple_GET_SIZE(names); i++) {
+        if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, i), "callback") == 0) {
+            return count + i;
+        }
+    }
+    return -1;
+}
+
 #define FEW 8
+
+/* Call what was there before, with `call` in the place of the callback. */
+static PyObject *
+hand_on(Schedule *self, PyObject *call, Py_ssize_t place, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    Py_ssize_t all = count + (names == NULL ? 0 : PyTuple_GET_SIZE(names));
+    PyObject *few[FEW + 1], **stack = few;
+    if (all > FEW && (stack = PyMem_New(PyObject *, (size_t)all + 1)) == NULL) {
+        return PyErr_NoMemory();
+    }
+    for (Py_ssize_t i = 0; i < all; i++) {
+        stack[i + 1] = args[i];
+    }
+    stack[place + 1] = call;
+    PyObject *handle =
+        PyObject_Vectorcall(self->previous, stack + 1, (size_t)count | PY_VECTORCALL_ARGUMENTS_OFFSET, names);
+    if (stack != few) {
+        PyMem_Free(stack);
+    }
+    return handle;
+}
 
 static PyObject *
 schedule_vectorcall(PyObject *object, PyObject *const *args, size_t flags, PyObject *names)
@@ -97,10 +141,9 @@ schedule_vectorcall(PyObject *object, PyObject *const *args, size_t flags, PyObj
         PyErr_SetString(PyExc_RuntimeError, "the garbage collector has taken apart what is to be called");
         return NULL;
     }
-    Py_ssize_t all = count + (names == NULL ? 0 : PyTuple_GET_SIZE(names));
+    Py_ssize_t place = count > 0 ? place_among(self, count, names) : -1;
     PyObject *calls = NULL;
-    /* What cannot be called is refused as it is: asyncio keeps the type of a coroutine that it was given. */
-    if (count > self->place && all <= FEW && PyCallable_Check(args[self->place])) {
+    if (place > 0 && may_be_timed(args[place])) {
         calls = calls_of(self, args[0]);
         if (calls == NULL && PyErr_Occurred()) {
             return NULL;
@@ -109,18 +152,12 @@ schedule_vectorcall(PyObject *object, PyObject *const *args, size_t flags, PyObj
     if (calls == NULL) {
         return PyObject_Vectorcall(self->previous, args, flags, names);
     }
-    PyObject *call = new_call(self->module, (Calls *)calls, args[self->place], self->waits);
+    PyObject *call = new_call(self->module, (Calls *)calls, args[place], self->waits);
     Py_DECREF(calls);
     if (call == NULL) {
         return NULL;
     }
-    PyObject *stack[FEW + 1];
-    for (Py_ssize_t i = 0; i < all; i++) {
-        stack[i + 1] = args[i];
-    }
-    stack[self->place + 1] = call;
-    PyObject *handle =
-        PyObject_Vectorcall(self->previous, stack + 1, (size_t)count | PY_VECTORCALL_ARGUMENTS_OFFSET, names);
+    PyObject *handle = hand_on(self, call, place, args, count, names);
     Py_DECREF(call);
     return handle;
 }
@@ -177,7 +214,7 @@ make_schedule(PyObject *owner, PyObject *args, PyObject *kwargs)
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOnp:make_schedule", names, &previous, &find, &place, &waits)) {
         return NULL;
     }
-    if (place < 1 || place >= FEW) {
+    if (place < 1) {
         PyErr_SetString(PyExc_ValueError, "the callback of a method cannot stand there");
         return NULL;
     }
