@@ -10,26 +10,34 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
-from tests.code_blocks import Block, Unclear, Way, commands_of
+from tests.code_blocks import Block, Unclear, Way, blocks_of, commands_of
 from tests.printed import difference, is_printed
 from tests.programs import ROOT
 
-LIMIT = 20.0
-"""Seconds for one block. On a free machine hardly any takes more than one."""
+LIMIT = 60.0
+"""Seconds for one block. On a free machine hardly any takes more than one, but others may use it as well."""
 
-PORTS = ("8000", "9000")
+UNTIL_ALL_IS_TOLD = 10.0
+"""Seconds for a server that answers to tell what it knows a moment later, such as numbers written once a second."""
+
+PORTS = ("8000", "9000", "9090")
 """What the documentation calls a port; in its place each page gets one that is free."""
 
 INSTALLED = "lib/site-packages"
 """What a page puts there counts as installed."""
+
+PLUGINS = {"asyncio": "pytest_asyncio.plugin", "anyio": "anyio"}
+"""Plugins of pytest, each loaded where its name is marked or set up: to load all that are installed takes long."""
 
 _OURS = ("LOOPWATCH_", "PYTEST_", "COV_", "OTEL_", "PROMETHEUS_")
 _KEPT = ("LOOPWATCH_NO_EXTENSIONS", "LOOPWATCH_REQUIRE_C")
@@ -48,26 +56,39 @@ class Outcome:
 
 
 class Page:
-    """The blocks of one page, which share a folder: each finds what those above it have written."""
+    """The blocks of one page, which share a folder: each finds what those above it have written.
 
-    def __init__(self, blocks: Sequence[Block], folder: Path) -> None:
+    Of several ``attempts`` the first that succeeds counts: how long things take, and so what loopwatch says of them,
+    depends on what else the machine does.
+    """
+
+    def __init__(self, blocks: Sequence[Block], folder: Path, attempts: int = 1) -> None:
         self._blocks = blocks
         self._folder = folder
+        self._attempts = attempts
         self._outcomes: dict[int, Outcome] = {}
+        self._lock = threading.Lock()
         self._ports = {name: str(_free_port()) for name in PORTS}
 
     def run(self, block: Block) -> str:
-        """What the block prints. Those above it are run before, once; it is run again where it failed. Raises
-        BlockFailed."""
+        """What the block prints. Those above it are run before, once; it is run again where it failed.
+
+        From any thread, one at a time. Raises BlockFailed.
+        """
+        with self._lock:
+            return self._run_in_order(block)
+
+    def _run_in_order(self, block: Block) -> str:
         for above in self._blocks[: self._blocks.index(block)]:
             if above.line not in self._outcomes:
                 self._outcomes[above.line] = self._attempt(above)
-        known = self._outcomes.get(block.line)
-        if known is None or known.failure:
-            self._outcomes[block.line] = known = self._attempt(block)
-        if known.failure:
-            raise BlockFailed(known.failure)
-        return known.printed
+        for _ in range(self._attempts):
+            if block.line not in self._outcomes or self._outcomes[block.line].failure:
+                self._outcomes[block.line] = self._attempt(block)
+        outcome = self._outcomes[block.line]
+        if outcome.failure:
+            raise BlockFailed(outcome.failure)
+        return outcome.printed
 
     def _attempt(self, block: Block) -> Outcome:
         try:
@@ -77,7 +98,7 @@ class Page:
 
     def _run(self, block: Block, way: Way) -> str:
         for path in way.beside:
-            _copy(ROOT / path, self._folder)
+            self._take(ROOT / path)
         if way.kind in ("not", "shown"):
             return ""
         if way.kind == "prints":
@@ -88,6 +109,17 @@ class Page:
         if way.kind == "serves":
             return self._serve(block, way)
         return self._finish(block, way)
+
+    def _take(self, source: Path) -> None:
+        """A file, what is in a folder, or the files of another page."""
+        if source.suffix == ".md":
+            for block in blocks_of(source.name, source.read_text(encoding="utf-8")):
+                if (way := block.way()).kind == "file":
+                    self._write(way.arguments[0], block)
+        elif source.is_dir():
+            shutil.copytree(source, self._folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, self._folder)
 
     def _write(self, name: str, block: Block) -> Path:
         file = self._folder / name
@@ -101,7 +133,7 @@ class Page:
     def _command(self, block: Block, way: Way) -> list[str]:
         if way.kind == "pytest":
             file = self._write("test_page.py", block)
-            return [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", file.name, *way.arguments]
+            return [sys.executable, "-m", "pytest", file.name, *way.arguments]
         if way.kind == "promtool":
             return ["promtool", *way.arguments, self._write("promtool.yml", block).name]
         if block.language == "console":
@@ -109,8 +141,16 @@ class Page:
             return ["sh", "-e", "-u", "-c", self._with_ports("\n".join(typed))]
         return [sys.executable, self._write("program.py", block).name]
 
+    def _for_pytest(self, block: Block) -> dict[str, str]:
+        """Which plugins the tests of a block need, or those of the files above it."""
+        files = [above.text for above in self._blocks[: self._blocks.index(block)] if above.way().kind == "file"]
+        text = "\n".join([block.text, *files])
+        named = [plugin for name, plugin in PLUGINS.items() if re.search(rf"\bmark\.{name}\b|\b{name}_mode\b", text)]
+        options = [f"-p {name}" for name in ("loopwatch", *named, "no:cacheprovider")]
+        return {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": " ".join(options)}
+
     def _finish(self, block: Block, way: Way) -> str:
-        with running(self._command(block, way), self._folder) as started:
+        with running(self._command(block, way), self._folder, **self._for_pytest(block)) as started:
             code, printed = started.finish(block.place)
         if code != way.exits:
             raise BlockFailed(f"{block.place} ended with {code} instead of {way.exits}\n{_told(printed)}")
@@ -127,14 +167,14 @@ class Page:
         shown = [text.text.splitlines() for text in self._printed_by(block)]
         urls = [self._with_ports(url) for url in way.arguments]
         with running(self._command(block, way), self._folder) as started:
-            deadline = time.monotonic() + LIMIT
-            answers = [started.ask(url, deadline, block.place) for url in urls]
+            answers = [started.ask(url, block.place) for url in urls]
+            deadline = time.monotonic() + UNTIL_ALL_IS_TOLD
             while True:
                 printed = "\n".join([started.printed(), *answers])
                 if all(is_printed(lines, printed) for lines in shown) or time.monotonic() > deadline:
                     return printed
                 time.sleep(0.1)
-                answers[-1] = started.ask(urls[-1], deadline + 1, block.place)
+                answers[-1] = started.ask(urls[-1], block.place)
 
     def _printed_by(self, block: Block) -> Iterator[Block]:
         for below in self._blocks[self._blocks.index(block) + 1 :]:
@@ -145,25 +185,26 @@ class Page:
 
     def _compare(self, block: Block, way: Way) -> str:
         if way.by:
-            with running([sys.executable, str(ROOT / way.by)], self._folder, PYTHONPATH=str(ROOT)) as started:
+            beside = os.pathsep.join([str(self._folder), str(ROOT)])
+            with running([sys.executable, str(ROOT / way.by)], self._folder, PYTHONPATH=beside) as started:
                 code, printed = started.finish(way.by)
             if code:
                 raise BlockFailed(f"{way.by}, which is to print {block.place}, ended with {code}\n{_told(printed)}")
         else:
-            above = self._above(block)
-            outcome = self._outcomes[above.line]
-            if outcome.failure:  # most often it is timing, so that a second time may tell more
-                outcome = self._outcomes[above.line] = self._attempt(above)
-            if outcome.failure:
-                raise BlockFailed(f"{above.place}, which is to print {block.place}, failed: {outcome.failure}")
-            printed = outcome.printed
+            printed = self._above(block).printed
         self._expect(block, block.text.splitlines(), printed, way.only)
         return printed
 
-    def _above(self, block: Block) -> Block:
+    def _above(self, block: Block) -> Outcome:
+        """Of the block that prints. What no block has printed yet, or another time than it should, is run again."""
         for above in reversed(self._blocks[: self._blocks.index(block)]):
             if above.way().kind in ("program", "pytest", "shell", "serves", "promtool"):
-                return above
+                if block.line in self._outcomes or above.line not in self._outcomes:
+                    self._outcomes[above.line] = self._attempt(above)
+                outcome = self._outcomes[above.line]
+                if outcome.failure:
+                    raise BlockFailed(f"{above.place}, which is to print {block.place}, failed: {outcome.failure}")
+                return outcome
         raise BlockFailed(f"{block.place} is printed by the block above it, and none above it is run")
 
     def _expect(self, block: Block, shown: list[str], printed: str, only: bool) -> None:
@@ -174,13 +215,6 @@ class Page:
 
 def _told(printed: str) -> str:
     return printed.rstrip() or "(it printed nothing)"
-
-
-def _copy(source: Path, folder: Path) -> None:
-    if source.is_dir():
-        shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-    else:
-        shutil.copy(source, folder)
 
 
 def _free_port() -> int:
@@ -207,16 +241,17 @@ class Started:
             raise BlockFailed(f"{place} still runs after {LIMIT:.0f} s\n{_told(self.printed())}") from None
         return code, self.printed()
 
-    def ask(self, url: str, deadline: float, place: str) -> str:
-        """What the URL answers, as soon as somebody is there to answer."""
+    def ask(self, url: str, place: str) -> str:
+        """What the URL answers, as soon as somebody is there to answer, and ready to."""
+        deadline = time.monotonic() + LIMIT
         while True:
             try:
                 with urlopen(url, timeout=max(0.1, deadline - time.monotonic())) as answer:
                     body: bytes = answer.read()
                 return body.decode(errors="replace")
-            except HTTPError as error:
-                raise BlockFailed(f"{place}: {url} answers {error.code}\n{_told(self.printed())}") from error
             except (URLError, OSError) as error:
+                if isinstance(error, HTTPError) and error.code != HTTPStatus.SERVICE_UNAVAILABLE:
+                    raise BlockFailed(f"{place}: {url} answers {error.code}\n{_told(self.printed())}") from error
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     raise BlockFailed(f"{place}: {url} does not answer: {error}\n{_told(self.printed())}") from error
                 time.sleep(0.05)

@@ -13,7 +13,7 @@ A comment is invisible to the reader and stands right above the block; several m
     <!-- run: prints -->                what the block above it prints, at least these lines in a row
     <!-- run: prints only -->           all that the block above it prints
     <!-- run: prints by FILE -->        the same of a program of the checkout
-    <!-- run: with FILE ... -->         beside one of the others: files, or what is in folders, of the checkout
+    <!-- run: with FILE ... -->         beside one of the others: files of the checkout, folders, files of pages
     <!-- run: not, BECAUSE -->          is not run, with the reason
 
 A text block without a comment is a picture. Everything else needs one of them.

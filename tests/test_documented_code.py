@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
+from _pytest.mark import ParameterSet
 
-from tests.block_runs import BlockFailed, Page
+from tests.block_runs import LIMIT, BlockFailed, Page
 from tests.code_blocks import Block, Unclear, blocks_of, pages
 from tests.conftest import is_missing
 from tests.programs import ROOT
@@ -21,44 +24,65 @@ BLOCKS = {
     for name in [path.relative_to(ROOT).as_posix()]
 }
 
-pytestmark = pytest.mark.realtime
+pytestmark = [pytest.mark.realtime, pytest.mark.timeout(3 * LIMIT + 60)]
 
 
-def marked(block: Block) -> object:
+PROGRAMS = {"prometheus", "promtool"}
+"""What comes with no Python package."""
+
+
+def marked(block: Block) -> ParameterSet:
     """The block as a parameter, with what it cannot do without."""
-    needed = [comment.split()[0] for comment in block.comments]
-    marks = [pytest.mark.needs(programs=("promtool",))] if "promtool" in [*needed, *block.text.split()] else []
-    return pytest.param(block, id=block.place, marks=marks)
+    words = {
+        word for text in (*block.comments, block.text if block.language == "console" else "") for word in text.split()
+    }
+    needed = sorted(PROGRAMS & words)
+    return pytest.param(block, id=block.place, marks=[pytest.mark.needs(programs=tuple(needed))] if needed else [])
 
 
 @pytest.fixture(scope="module")
-def page_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Block], Page]:
-    """The page of a block, which stays the same for all of them."""
-    made: dict[str, Page] = {}
+def pages_of_run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Page]]:
+    """The pages by their names. While the tests go through them one by one, a thread does from the other end.
 
-    def page(block: Block) -> Page:
-        if block.page not in made:
-            made[block.page] = Page(BLOCKS[block.page], tmp_path_factory.mktemp("page"))
-        return made[block.page]
+    Most of the time of most blocks is a wait, for which two can share a machine.
+    """
+    items = (item for item in request.session.items if isinstance(item, pytest.Function) and hasattr(item, "callspec"))
+    chosen = [block for item in items if isinstance(block := item.callspec.params.get("block"), Block)]
+    made = {
+        name: Page(BLOCKS[name], tmp_path_factory.mktemp("page"), attempts=3)
+        for name in dict.fromkeys(block.page for block in chosen)
+    }
+    over = threading.Event()
 
-    return page
+    def run_ahead() -> None:
+        for name in reversed(made):
+            for block in chosen:
+                if block.page == name and not over.is_set():
+                    with suppress(BlockFailed):  # told by its own test, which runs it again
+                        made[name].run(block)
+
+    ahead = threading.Thread(target=run_ahead)
+    ahead.start()
+    yield made
+    over.set()
+    ahead.join()
 
 
 @pytest.mark.parametrize("block", [marked(block) for blocks in BLOCKS.values() for block in blocks])
-def test_a_block_does_what_the_page_says(block: Block, page_of: Callable[[Block], Page]) -> None:
+def test_a_block_does_what_the_page_says(block: Block, pages_of_run: dict[str, Page]) -> None:
     """It runs, ends as it is said to, and prints what is shown."""
+    failure = skipped = None
     try:
         way = block.way()
-    except Unclear as error:
-        pytest.fail(str(error), pytrace=False)
-    if way.kind == "shown":
-        pytest.skip("a picture")
-    if way.kind == "not":
-        pytest.skip(f"not run: {way.why}")
-    try:
-        page_of(block).run(block)
-    except BlockFailed as error:
-        pytest.fail(str(error), pytrace=False)
+        skipped = {"shown": "a picture", "not": f"not run: {way.why}"}.get(way.kind)
+        if not skipped:
+            pages_of_run[block.page].run(block)
+    except (BlockFailed, Unclear) as error:
+        failure = str(error)
+    if failure:
+        pytest.fail(failure, pytrace=False)
+    if skipped:
+        pytest.skip(skipped)
 
 
 def test_no_page_is_overlooked() -> None:
