@@ -41,6 +41,8 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 maximum_signature_line_length = 80
 
+smartquotes = False  # what is quoted is often code
+
 html_theme = "furo"
 html_title = f"loopwatch {__version__}"
 html_copy_source = False
