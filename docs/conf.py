@@ -31,11 +31,9 @@ nitpicky = True
 # Other projects' inventories would have to be downloaded, and a build needs no network.
 nitpick_ignore_regex = [
     ("py:.*", r"(collections|logging|os|types|typing)\..*"),
-    ("py:class", r"(prometheus_client|opentelemetry)\..*"),
 ]
 
 myst_heading_anchors = 4
-myst_links_external_new_tab = False
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
