@@ -31,15 +31,15 @@ nitpicky = True
 # Other projects' inventories would have to be downloaded, and a build needs no network.
 nitpick_ignore_regex = [
     ("py:.*", r"(collections|logging|os|types|typing)\..*"),
-    ("py:class", r"(prometheus_client|opentelemetry)\..*"),
 ]
 
 myst_heading_anchors = 4
-myst_links_external_new_tab = False
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_preserve_defaults = True
+maximum_signature_line_length = 80
+
+smartquotes = False  # what is quoted is often code
 
 html_theme = "furo"
 html_title = f"loopwatch {__version__}"
@@ -52,10 +52,11 @@ def list_pages(index: str) -> str:
     """What GitHub shows as lists of links, Sphinx has as tables of contents, too, under their headings."""
     tables = []
     for section in re.split(r"^#+ ", index, flags=re.MULTILINE):
-        pages = re.findall(r"^- \[[^]]*\]\(([\w/-]+)\.(?:md|rst)\)", section, re.MULTILINE)
+        pages = re.findall(r"^- \[([^]]*)\]\(([\w/-]+)\.(?:md|rst)\)", section, re.MULTILINE)
         if pages:
+            entries = [f"{title} <{page}>" for title, page in pages]
             options = [":hidden:", f":caption: {section.partition(chr(10))[0]}", ""]
-            tables.append("\n".join(["```{toctree}", *options, *pages, "```"]))
+            tables.append("\n".join(["```{toctree}", *options, *entries, "```"]))
     return "\n\n".join([index, *tables, ""])
 
 
