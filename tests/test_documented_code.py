@@ -10,6 +10,7 @@ from _pytest.mark import ParameterSet
 from tests.block_runs import BlockFailed, Page
 from tests.code_blocks import Block, Unclear, blocks_of, pages
 from tests.conftest import is_missing
+from tests.holding import BUSY
 from tests.programs import ROOT
 
 if is_missing("mypy"):
