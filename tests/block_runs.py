@@ -26,8 +26,8 @@ from tests.programs import ROOT
 LIMIT = 60.0
 """Seconds for one block. On a free machine hardly any takes more than one, but others may use it as well."""
 
-ATTEMPTS = 3
-"""For a program to print what its page shows: what loopwatch says of times depends on what else the machine does."""
+UNTIL_ALL_IS_TOLD = 10.0
+"""Seconds for a server that answers to tell what it knows a moment later, such as numbers written once a second."""
 
 PORTS = ("8000", "9000", "9090")
 """What the documentation calls a port; in its place each page gets one that is free."""
@@ -58,11 +58,16 @@ class Outcome:
 
 
 class Page:
-    """The blocks of one page, which share a folder: each finds what those above it have written."""
+    """The blocks of one page, which share a folder: each finds what those above it have written.
 
-    def __init__(self, blocks: Sequence[Block], folder: Path) -> None:
+    Of several ``attempts`` the first that succeeds counts: how long things take, and so what loopwatch says of them,
+    depends on what else the machine does.
+    """
+
+    def __init__(self, blocks: Sequence[Block], folder: Path, attempts: int = 1) -> None:
         self._blocks = blocks
         self._folder = folder
+        self._attempts = attempts
         self._outcomes: dict[int, Outcome] = {}
         self._ports = {name: str(_free_port()) for name in PORTS}
 
@@ -72,15 +77,13 @@ class Page:
         for above in self._blocks[: self._blocks.index(block)]:
             if above.line not in self._outcomes:
                 self._outcomes[above.line] = self._attempt(above)
-        known = self._outcomes.get(block.line)
-        attempts = ATTEMPTS if block.way().kind == "prints" else 1
-        while attempts and (known is None or known.failure):
-            self._outcomes[block.line] = known = self._attempt(block)
-            attempts -= 1
-        assert known is not None
-        if known.failure:
-            raise BlockFailed(known.failure)
-        return known.printed
+        for _ in range(self._attempts):
+            outcome = self._outcomes.get(block.line)
+            if outcome is None or outcome.failure:
+                outcome = self._outcomes[block.line] = self._attempt(block)
+            if not outcome.failure:
+                return outcome.printed
+        raise BlockFailed(outcome.failure)
 
     def _attempt(self, block: Block) -> Outcome:
         try:
@@ -151,14 +154,14 @@ class Page:
         shown = [text.text.splitlines() for text in self._printed_by(block)]
         urls = [self._with_ports(url) for url in way.arguments]
         with running(self._command(block, way), self._folder) as started:
-            deadline = time.monotonic() + LIMIT
-            answers = [started.ask(url, deadline, block.place) for url in urls]
+            answers = [started.ask(url, block.place) for url in urls]
+            deadline = time.monotonic() + UNTIL_ALL_IS_TOLD
             while True:
                 printed = "\n".join([started.printed(), *answers])
                 if all(is_printed(lines, printed) for lines in shown) or time.monotonic() > deadline:
                     return printed
                 time.sleep(0.1)
-                answers[-1] = started.ask(urls[-1], deadline + 1, block.place)
+                answers[-1] = started.ask(urls[-1], block.place)
 
     def _printed_by(self, block: Block) -> Iterator[Block]:
         for below in self._blocks[self._blocks.index(block) + 1 :]:
@@ -225,8 +228,9 @@ class Started:
             raise BlockFailed(f"{place} still runs after {LIMIT:.0f} s\n{_told(self.printed())}") from None
         return code, self.printed()
 
-    def ask(self, url: str, deadline: float, place: str) -> str:
+    def ask(self, url: str, place: str) -> str:
         """What the URL answers, as soon as somebody is there to answer, and ready to."""
+        deadline = time.monotonic() + LIMIT
         while True:
             try:
                 with urlopen(url, timeout=max(0.1, deadline - time.monotonic())) as answer:
