@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -35,11 +36,8 @@ PORTS = ("8000", "9000", "9090")
 INSTALLED = "lib/site-packages"
 """What a page puts there counts as installed."""
 
-PYTEST = {
-    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-    "PYTEST_ADDOPTS": "-p loopwatch -p pytest_asyncio.plugin -p anyio -p no:cacheprovider",
-}
-"""The plugins that the documentation speaks of: to load all that are installed takes three times as long."""
+PLUGINS = {"asyncio": "pytest_asyncio.plugin", "anyio": "anyio"}
+"""Plugins of pytest, each loaded where its name is marked or set up: to load all that are installed takes long."""
 
 _OURS = ("LOOPWATCH_", "PYTEST_", "COV_", "OTEL_", "PROMETHEUS_")
 _KEPT = ("LOOPWATCH_NO_EXTENSIONS", "LOOPWATCH_REQUIRE_C")
@@ -69,21 +67,28 @@ class Page:
         self._folder = folder
         self._attempts = attempts
         self._outcomes: dict[int, Outcome] = {}
+        self._lock = threading.Lock()
         self._ports = {name: str(_free_port()) for name in PORTS}
 
     def run(self, block: Block) -> str:
-        """What the block prints. Those above it are run before, once; it is run again where it failed. Raises
-        BlockFailed."""
+        """What the block prints. Those above it are run before, once; it is run again where it failed.
+
+        From any thread, one at a time. Raises BlockFailed.
+        """
+        with self._lock:
+            return self._run_in_order(block)
+
+    def _run_in_order(self, block: Block) -> str:
         for above in self._blocks[: self._blocks.index(block)]:
             if above.line not in self._outcomes:
                 self._outcomes[above.line] = self._attempt(above)
         for _ in range(self._attempts):
-            outcome = self._outcomes.get(block.line)
-            if outcome is None or outcome.failure:
-                outcome = self._outcomes[block.line] = self._attempt(block)
-            if not outcome.failure:
-                return outcome.printed
-        raise BlockFailed(outcome.failure)
+            if block.line not in self._outcomes or self._outcomes[block.line].failure:
+                self._outcomes[block.line] = self._attempt(block)
+        outcome = self._outcomes[block.line]
+        if outcome.failure:
+            raise BlockFailed(outcome.failure)
+        return outcome.printed
 
     def _attempt(self, block: Block) -> Outcome:
         try:
@@ -136,8 +141,16 @@ class Page:
             return ["sh", "-e", "-u", "-c", self._with_ports("\n".join(typed))]
         return [sys.executable, self._write("program.py", block).name]
 
+    def _for_pytest(self, block: Block) -> dict[str, str]:
+        """Which plugins the tests of a block need, or those of the files above it."""
+        files = [above.text for above in self._blocks[: self._blocks.index(block)] if above.way().kind == "file"]
+        text = "\n".join([block.text, *files])
+        named = [plugin for name, plugin in PLUGINS.items() if re.search(rf"\bmark\.{name}\b|\b{name}_mode\b", text)]
+        options = [f"-p {name}" for name in ("loopwatch", *named, "no:cacheprovider")]
+        return {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": " ".join(options)}
+
     def _finish(self, block: Block, way: Way) -> str:
-        with running(self._command(block, way), self._folder) as started:
+        with running(self._command(block, way), self._folder, **self._for_pytest(block)) as started:
             code, printed = started.finish(block.place)
         if code != way.exits:
             raise BlockFailed(f"{block.place} ended with {code} instead of {way.exits}\n{_told(printed)}")
@@ -285,7 +298,6 @@ def _environment(folder: Path, more: dict[str, str]) -> dict[str, str]:
     path = [str(folder / INSTALLED), *([more.pop("PYTHONPATH")] if "PYTHONPATH" in more else [])]
     return {
         **inherited,
-        **PYTEST,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "PYTHONPATH": os.pathsep.join(path),
         "PYTHONUNBUFFERED": "1",
