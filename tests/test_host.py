@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -122,6 +123,42 @@ def test_a_long_pause_is_kept_with_the_stack_that_set_it_off(clock: FakeClock) -
     assert short.frames == ()
     assert long.frames[-1].code is collect.__code__
     assert long.ident == threading.get_ident()
+
+
+class Moments:
+    """Stands in for the moments that are waited for, and does something in one of them."""
+
+    def __init__(self, end: Callable[[], object] = int, after: int = 1) -> None:
+        self.passed = 0
+        self._end, self._after = end, after
+
+    def acquire(self, timeout: float) -> None:
+        self.passed += 1
+        if self.passed == self._after:
+            self._end()
+
+
+def test_a_collection_that_has_yet_to_tell_of_its_end_is_waited_for(clock: FakeClock) -> None:
+    """The thread that made it lost the interpreter on its way to tell; who asks gets the pause all the same."""
+    hook: Any = GcHook()
+    hook._moment = moments = Moments(lambda: hook._collected("stop", {"generation": 2}), after=3)
+    hook._collected("start", {"generation": 2})
+    clock.advance(0.3)
+    hook.settle(clock())
+    assert overlap(hook.pauses, 0.0, clock())[0] == pytest.approx(0.3)
+    assert moments.passed == 3
+
+
+def test_no_collection_is_waited_for_that_is_of_no_matter_or_does_not_end(clock: FakeClock) -> None:
+    """None at all, one that began after the step, and, for ever, one whose end is never told."""
+    hook: Any = GcHook()
+    hook._moment = moments = Moments()
+    hook.settle(clock())
+    hook._collected("start", {"generation": 2})
+    hook.settle(clock() - 0.1)
+    assert moments.passed == 0
+    hook.settle(clock() + 0.1)
+    assert 0 < moments.passed < 100
 
 
 def test_an_end_without_a_beginning_is_left_out(clock: FakeClock) -> None:

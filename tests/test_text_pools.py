@@ -62,7 +62,7 @@ BACKLOGS: dict[str, tuple[dict[str, Any], str]] = {
     "held by no job": (
         {"culprit": None, "executor": "anyio:shop.upload", "evidence": {"held_directly": 2}},
         "AnyIO's limiter 'shop.upload' (3 workers) had no free worker for 2.07 s because the application itself held "
-        "2 of them; 40 jobs waited, up to 9 at a time, 471 ms at most.",
+        "2 workers; 40 jobs waited, up to 9 at a time, 471 ms at most.",
     ),
     "a process pool": (
         {"executor": "ProcessPoolExecutor", "workers": 4, "evidence": {"kind": "process"}, "jobs": 0},

@@ -27,6 +27,9 @@ _LONG_PAUSE = 0.0005
 _TELLING_PAUSE = 0.01
 """Pauses from this many seconds on are kept with the stack that set them off."""
 
+_SETTLES = 20
+_MOMENT = 0.001
+
 
 _numbers = itertools.count(1)
 
@@ -76,6 +79,8 @@ class GcHook:
         self.counts = {generation: [0] * (len(GC_BOUNDS) + 1) for generation in range(3)}
         self.sums = dict.fromkeys(range(3), 0.0)
         self._began: float | None = None
+        self._moment = threading.Lock()
+        self._moment.acquire()
 
     def install(self) -> None:
         gc.callbacks.append(self._collected)
@@ -91,6 +96,18 @@ class GcHook:
         for generation, counts in self.counts.items():
             counts[:] = [0] * len(counts)
             self.sums[generation] = 0.0
+
+    def settle(self, ended: float) -> None:
+        """Give a collection that began before ``ended`` some milliseconds to tell of its end; on the sampler's thread.
+
+        A thread is made to give up the interpreter where functions begin, so also where it calls us: others may go on
+        before we are told that it has collected, and end a step that waited for nothing else.
+        """
+        for _ in range(_SETTLES):
+            began = self._began
+            if began is None or began > ended:
+                return
+            self._moment.acquire(timeout=_MOMENT)
 
     def _collected(self, phase: str, info: Mapping[str, int]) -> None:
         now = clocks.monotonic()

@@ -267,7 +267,7 @@ def _because_of(backlog: Backlog) -> str:
     if backlog.culprit is not None:
         return f" because of {backlog.site}"
     if held := backlog.evidence.get("held_directly"):
-        return f" because the application itself held {held} of them"
+        return f" because the application itself held {_count(held, 'worker')}"
     return f" because of {backlog.holders[0].target}" if backlog.holders else ""
 
 
