@@ -141,8 +141,9 @@ class Pyleak(Other):
 
     async def come(self) -> None:
         from pyleak import no_event_loop_blocking
+        from pyleak.base import LeakAction
 
-        self._watch = no_event_loop_blocking(action="raise", threshold=THRESHOLD, check_interval=0.01)
+        self._watch = no_event_loop_blocking(LeakAction.RAISE, threshold=THRESHOLD, check_interval=0.01)
         await self._watch.__aenter__()
 
     async def work(self) -> None:
