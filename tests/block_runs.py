@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -26,17 +27,17 @@ from tests.programs import ROOT
 LIMIT = 60.0
 """Seconds for one block. On a free machine hardly any takes more than one, but others may use it as well."""
 
+UNTIL_ALL_IS_TOLD = 10.0
+"""Seconds for a server that answers to tell what it knows a moment later, such as numbers written once a second."""
+
 PORTS = ("8000", "9000", "9090")
 """What the documentation calls a port; in its place each page gets one that is free."""
 
 INSTALLED = "lib/site-packages"
 """What a page puts there counts as installed."""
 
-PYTEST = {
-    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-    "PYTEST_ADDOPTS": "-p loopwatch -p pytest_asyncio.plugin -p anyio -p no:cacheprovider",
-}
-"""The plugins that the documentation speaks of: to load all that are installed takes three times as long."""
+PLUGINS = {"asyncio": "pytest_asyncio.plugin", "anyio": "anyio"}
+"""Plugins of pytest, each loaded where its name is marked or set up: to load all that are installed takes long."""
 
 _OURS = ("LOOPWATCH_", "PYTEST_", "COV_", "OTEL_", "PROMETHEUS_")
 _KEPT = ("LOOPWATCH_NO_EXTENSIONS", "LOOPWATCH_REQUIRE_C")
@@ -55,26 +56,39 @@ class Outcome:
 
 
 class Page:
-    """The blocks of one page, which share a folder: each finds what those above it have written."""
+    """The blocks of one page, which share a folder: each finds what those above it have written.
 
-    def __init__(self, blocks: Sequence[Block], folder: Path) -> None:
+    Of several ``attempts`` the first that succeeds counts: how long things take, and so what loopwatch says of them,
+    depends on what else the machine does.
+    """
+
+    def __init__(self, blocks: Sequence[Block], folder: Path, attempts: int = 1) -> None:
         self._blocks = blocks
         self._folder = folder
+        self._attempts = attempts
         self._outcomes: dict[int, Outcome] = {}
+        self._lock = threading.Lock()
         self._ports = {name: str(_free_port()) for name in PORTS}
 
     def run(self, block: Block) -> str:
-        """What the block prints. Those above it are run before, once; it is run again where it failed. Raises
-        BlockFailed."""
+        """What the block prints. Those above it are run before, once; it is run again where it failed.
+
+        From any thread, one at a time. Raises BlockFailed.
+        """
+        with self._lock:
+            return self._run_in_order(block)
+
+    def _run_in_order(self, block: Block) -> str:
         for above in self._blocks[: self._blocks.index(block)]:
             if above.line not in self._outcomes:
                 self._outcomes[above.line] = self._attempt(above)
-        known = self._outcomes.get(block.line)
-        if known is None or known.failure:
-            self._outcomes[block.line] = known = self._attempt(block)
-        if known.failure:
-            raise BlockFailed(known.failure)
-        return known.printed
+        for _ in range(self._attempts):
+            if block.line not in self._outcomes or self._outcomes[block.line].failure:
+                self._outcomes[block.line] = self._attempt(block)
+        outcome = self._outcomes[block.line]
+        if outcome.failure:
+            raise BlockFailed(outcome.failure)
+        return outcome.printed
 
     def _attempt(self, block: Block) -> Outcome:
         try:
@@ -127,8 +141,16 @@ class Page:
             return ["sh", "-e", "-u", "-c", self._with_ports("\n".join(typed))]
         return [sys.executable, self._write("program.py", block).name]
 
+    def _for_pytest(self, block: Block) -> dict[str, str]:
+        """Which plugins the tests of a block need, or those of the files above it."""
+        files = [above.text for above in self._blocks[: self._blocks.index(block)] if above.way().kind == "file"]
+        text = "\n".join([block.text, *files])
+        named = [plugin for name, plugin in PLUGINS.items() if re.search(rf"\bmark\.{name}\b|\b{name}_mode\b", text)]
+        options = [f"-p {name}" for name in ("loopwatch", *named, "no:cacheprovider")]
+        return {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": " ".join(options)}
+
     def _finish(self, block: Block, way: Way) -> str:
-        with running(self._command(block, way), self._folder) as started:
+        with running(self._command(block, way), self._folder, **self._for_pytest(block)) as started:
             code, printed = started.finish(block.place)
         if code != way.exits:
             raise BlockFailed(f"{block.place} ended with {code} instead of {way.exits}\n{_told(printed)}")
@@ -145,14 +167,14 @@ class Page:
         shown = [text.text.splitlines() for text in self._printed_by(block)]
         urls = [self._with_ports(url) for url in way.arguments]
         with running(self._command(block, way), self._folder) as started:
-            deadline = time.monotonic() + LIMIT
-            answers = [started.ask(url, deadline, block.place) for url in urls]
+            answers = [started.ask(url, block.place) for url in urls]
+            deadline = time.monotonic() + UNTIL_ALL_IS_TOLD
             while True:
                 printed = "\n".join([started.printed(), *answers])
                 if all(is_printed(lines, printed) for lines in shown) or time.monotonic() > deadline:
                     return printed
                 time.sleep(0.1)
-                answers[-1] = started.ask(urls[-1], deadline + 1, block.place)
+                answers[-1] = started.ask(urls[-1], block.place)
 
     def _printed_by(self, block: Block) -> Iterator[Block]:
         for below in self._blocks[self._blocks.index(block) + 1 :]:
@@ -219,8 +241,9 @@ class Started:
             raise BlockFailed(f"{place} still runs after {LIMIT:.0f} s\n{_told(self.printed())}") from None
         return code, self.printed()
 
-    def ask(self, url: str, deadline: float, place: str) -> str:
+    def ask(self, url: str, place: str) -> str:
         """What the URL answers, as soon as somebody is there to answer, and ready to."""
+        deadline = time.monotonic() + LIMIT
         while True:
             try:
                 with urlopen(url, timeout=max(0.1, deadline - time.monotonic())) as answer:
@@ -275,7 +298,6 @@ def _environment(folder: Path, more: dict[str, str]) -> dict[str, str]:
     path = [str(folder / INSTALLED), *([more.pop("PYTHONPATH")] if "PYTHONPATH" in more else [])]
     return {
         **inherited,
-        **PYTEST,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "PYTHONPATH": os.pathsep.join(path),
         "PYTHONUNBUFFERED": "1",

@@ -55,10 +55,10 @@ def test_blocks_are_found_with_their_lines_and_comments() -> None:
     [
         (fenced("", "x"), r"page\.md:1 has no language: write one of console, ini"),
         ("text\n\n    indented\n", r"page\.md:3 has no language"),
-        (fenced("pyton", "x"), r"the language 'pyton': write one of"),
+        (fenced("py", "x"), r"the language 'py': write one of"),
         (fenced("console", "x"), r"console, does not say how it is run: write <!-- run: file NAME --> or .*shell"),
         (fenced("yaml", "x"), r"yaml, does not say how it is run: write .*promtool check config"),
-        (fenced("python", "x", "pytset"), r"page\.md:2, python, is not run as 'pytset': write .*<!-- run: pytest"),
+        (fenced("python", "x", "pytests"), r"page\.md:2, python, is not run as 'pytests': write .*<!-- run: pytest"),
         (fenced("python", "x", "prints"), r"is not run as 'prints'"),
         (fenced("text", "x", "prints all"), r"'prints all' is not understood: write .*prints \[only\]"),
         (fenced("text", "x", "prints by tests/nobody.py"), r"which the checkout has not"),
@@ -127,7 +127,7 @@ def test_what_is_right_passes(page: str, tmp_path: Path) -> None:
         (fenced("python", "pass", "program exits 1"), "page.md:2 ended with 0 instead of 1"),
         (fenced("python", "import threading\nthreading.Thread(target=lambda: 1 / 0).start()"), "printed a traceback"),
         (fenced("python", "def test_it():\n    assert False", "pytest"), "ended with 1 instead of 0"),
-        (fenced("python", "def test_it():\n    pass", "pytest fails"), "ended with 0 instead of 1"),
+        (fenced("python", "def test_it():\n    pass", "pytest fails"), "page.md:2 ended with 0 instead of 1"),
         (fenced("python", "def misspelt_it():\n    pass", "pytest"), "ended with 5 instead of 0"),
         (fenced("console", "false\ntrue", "shell"), "page.md:2 ended with 1 instead of 0"),
         (fenced("console", "$ echo one\ntwo", "shell"), "page.md:2: its line 1 is not printed"),
@@ -135,6 +135,13 @@ def test_what_is_right_passes(page: str, tmp_path: Path) -> None:
         (fenced("python", "print('a\\nb')") + fenced("text", "a", "prints only"), "all of it is printed, but not only"),
         (fenced("python", "1 / 0") + fenced("text", "a", "prints"), "page.md:1, which is to print page.md:6, failed"),
         (fenced("text", "a", "prints"), "none above it is run"),
+        (fenced("text", "a", "prints by loopwatch/_version.py"), "page.md:2: its line 1 is not printed"),
+        (fenced("text", "a", "prints by loopwatch/report/log.py"), "which is to print page.md:2, ended with 1"),
+        pytest.param(
+            fenced("yaml", "scrape_configs: 1", "promtool check config"),
+            "page.md:2 ended with 1 instead of 0",
+            marks=pytest.mark.needs(programs=("promtool",)),
+        ),
         (fenced("python", "pass", "serves http://127.0.0.1:8000"), "does not answer"),
     ],
 )
@@ -179,17 +186,57 @@ def test_a_server_that_answers_with_an_error_fails(tmp_path: Path) -> None:
     assert "/other answers 500" in failure_of(fenced("python", SERVER, "serves http://127.0.0.1:8000/other"), tmp_path)
 
 
+COUNTS = """
+from pathlib import Path
+
+with Path("{name}").open("a") as file:
+    file.write("x")
+if len(Path("{name}").read_text()) < {needed}:
+    raise SystemExit("not yet")
+print("at last")
+"""
+
+
 def test_each_block_is_run_once(tmp_path: Path) -> None:
     """But for one that failed, which is run again when it is asked for again."""
-    count = "from pathlib import Path\nwith Path('{0}').open('a') as file:\n    file.write('x')\n"
-    page = fenced("python", count.format("fine")) + fenced("python", count.format("fails") + "raise SystemExit(1)")
+    page = fenced("python", COUNTS.format(name="fine", needed=1)) + fenced(
+        "python", COUNTS.format(name="not", needed=9)
+    )
     blocks = blocks_of("page.md", page)
     made = Page(blocks, tmp_path)
     for _ in range(2):
         made.run(blocks[0])
         with pytest.raises(BlockFailed):
             made.run(blocks[1])
-    assert ((tmp_path / "fine").read_text(), (tmp_path / "fails").read_text()) == ("x", "xx")
+    assert ((tmp_path / "fine").read_text(), (tmp_path / "not").read_text()) == ("x", "xx")
+
+
+def test_what_the_machine_has_disturbed_is_run_again(tmp_path: Path) -> None:
+    """Where more attempts are allowed: what failed, and what has not printed what is shown, but no more often."""
+    page = fenced("python", COUNTS.format(name="fails", needed=2)) + fenced("text", "at last", "prints")
+    blocks = blocks_of("page.md", page + fenced("python", COUNTS.format(name="other", needed=9)))
+    made = Page(blocks, tmp_path, attempts=2)
+    assert made.run(blocks[1]) == "at last\n"
+    with pytest.raises(BlockFailed):
+        made.run(blocks[2])
+    assert ((tmp_path / "fails").read_text(), (tmp_path / "other").read_text()) == ("xx", "xx")
+
+
+def test_what_is_shown_of_the_checkout_is_put_beside_a_block(tmp_path: Path) -> None:
+    """A file, what is in a folder, the files of another page; and what a program of the checkout prints is compared."""
+    where = ["LICENSE", "tests/documented/app", "docs/opentelemetry.md"]
+    page = "<!-- run: with " + " ".join(where) + " -->\n" + fenced("console", "ls\nls shop lib/site-packages", "shell")
+    assert {"LICENSE", "lib", "service.py", "shop", "views.py", "bankclient"} <= set(last_of(page, tmp_path).split())
+    assert (tmp_path / "service.py").read_text().startswith("import asyncio")
+
+
+def test_what_is_installed_and_what_is_the_applications_own_are_told_apart(tmp_path: Path) -> None:
+    """A page's site-packages are imported from, and are nobody's own code."""
+    library = "import time\n\ndef fetch():\n    time.sleep(0.2)"
+    program = "import asyncio\nimport bank\nimport loopwatch\n\nasync def main():\n    bank.fetch()\n\n"
+    program += "with loopwatch.install(prometheus=False):\n    asyncio.run(main())"
+    page = fenced("python", library, "file lib/site-packages/bank.py") + fenced("python", program)
+    assert "was held" in (said := last_of(page, tmp_path)) and "by __main__.main:6 (cause: wait" in said
 
 
 # --- what is printed ---------------------------------------------------------------------------

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from _pytest.mark import ParameterSet
 
-from tests.block_runs import BlockFailed, Page
+from tests.block_runs import LIMIT, BlockFailed, Page
 from tests.code_blocks import Block, Unclear, blocks_of, pages
 from tests.conftest import is_missing
 from tests.programs import ROOT
@@ -22,7 +24,7 @@ BLOCKS = {
     for name in [path.relative_to(ROOT).as_posix()]
 }
 
-pytestmark = pytest.mark.realtime
+pytestmark = [pytest.mark.realtime, pytest.mark.timeout(3 * LIMIT + 60)]
 
 
 PROGRAMS = {"prometheus", "promtool"}
@@ -39,27 +41,42 @@ def marked(block: Block) -> ParameterSet:
 
 
 @pytest.fixture(scope="module")
-def page_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Block], Page]:
-    """The page of a block, which stays the same for all of them."""
-    made: dict[str, Page] = {}
+def pages_of_run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Page]]:
+    """The pages by their names. While the tests go through them one by one, a thread does from the other end.
 
-    def page(block: Block) -> Page:
-        if block.page not in made:
-            made[block.page] = Page(BLOCKS[block.page], tmp_path_factory.mktemp("page"))
-        return made[block.page]
+    Most of the time of most blocks is a wait, for which two can share a machine.
+    """
+    items = (item for item in request.session.items if isinstance(item, pytest.Function) and hasattr(item, "callspec"))
+    chosen = [block for item in items if isinstance(block := item.callspec.params.get("block"), Block)]
+    made = {
+        name: Page(BLOCKS[name], tmp_path_factory.mktemp("page"), attempts=3)
+        for name in dict.fromkeys(block.page for block in chosen)
+    }
+    over = threading.Event()
 
-    return page
+    def run_ahead() -> None:
+        for name in reversed(made):
+            for block in chosen:
+                if block.page == name and not over.is_set():
+                    with suppress(BlockFailed):  # told by its own test, which runs it again
+                        made[name].run(block)
+
+    ahead = threading.Thread(target=run_ahead)
+    ahead.start()
+    yield made
+    over.set()
+    ahead.join()
 
 
 @pytest.mark.parametrize("block", [marked(block) for blocks in BLOCKS.values() for block in blocks])
-def test_a_block_does_what_the_page_says(block: Block, page_of: Callable[[Block], Page]) -> None:
+def test_a_block_does_what_the_page_says(block: Block, pages_of_run: dict[str, Page]) -> None:
     """It runs, ends as it is said to, and prints what is shown."""
     failure = skipped = None
     try:
         way = block.way()
         skipped = {"shown": "a picture", "not": f"not run: {way.why}"}.get(way.kind)
         if not skipped:
-            page_of(block).run(block)
+            pages_of_run[block.page].run(block)
     except (BlockFailed, Unclear) as error:
         failure = str(error)
     if failure:
