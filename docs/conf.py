@@ -31,15 +31,15 @@ nitpicky = True
 # Other projects' inventories would have to be downloaded, and a build needs no network.
 nitpick_ignore_regex = [
     ("py:.*", r"(collections|logging|os|types|typing)\..*"),
-    ("py:class", r"(prometheus_client|opentelemetry)\..*"),
 ]
 
 myst_heading_anchors = 4
-myst_links_external_new_tab = False
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_preserve_defaults = True
+maximum_signature_line_length = 80
+
+smartquotes = False  # what is quoted is often code
 
 html_theme = "furo"
 html_title = f"loopwatch {__version__}"
@@ -49,12 +49,14 @@ html_show_sphinx = False
 
 
 def list_pages(index: str) -> str:
-    """What GitHub shows as lists of links, Sphinx has as tables of contents, too, with their headings."""
+    """What GitHub shows as lists of links, Sphinx has as tables of contents, too, under their headings."""
     tables = []
-    for section in re.split(r"^## ", index, flags=re.MULTILINE)[1:]:
-        heading = section.partition("\n")[0]
-        pages = re.findall(r"^- \[[^]]*\]\(([\w/-]+)\.(?:md|rst)\)", section, re.MULTILINE)
-        tables.append("\n".join(["```{toctree}", ":hidden:", f":caption: {heading}", "", *pages, "```"]))
+    for section in re.split(r"^#+ ", index, flags=re.MULTILINE):
+        pages = re.findall(r"^- \[([^]]*)\]\(([\w/-]+)\.(?:md|rst)\)", section, re.MULTILINE)
+        if pages:
+            entries = [f"{title} <{page}>" for title, page in pages]
+            options = [":hidden:", f":caption: {section.partition(chr(10))[0]}", ""]
+            tables.append("\n".join(["```{toctree}", *options, *entries, "```"]))
     return "\n\n".join([index, *tables, ""])
 
 
@@ -65,7 +67,7 @@ def from_docs(readme: str) -> str:
 
 def read(app: Sphinx, page: str, source: list[str]) -> None:
     """Called with the text of each page before it is understood."""
-    if page == "index":
+    if page.rpartition("/")[2] == "index":
         source[0] = list_pages(source[0])
     elif page == "readme":
         app.env.note_dependency(str(README))
