@@ -36,7 +36,7 @@ PORTS = ("8000", "9000", "9090")
 INSTALLED = "lib/site-packages"
 """What a page puts there counts as installed."""
 
-PLUGINS = {"asyncio": "pytest_asyncio.plugin", "anyio": "anyio"}
+PLUGINS = {"asyncio": "pytest_asyncio.plugin", "anyio": "anyio", "no_leaks": "pyleak.pytest_plugin"}
 """Plugins of pytest, each loaded where its name is marked or set up: to load all that are installed takes long."""
 
 _OURS = ("LOOPWATCH_", "PYTEST_", "COV_", "OTEL_", "PROMETHEUS_")

@@ -44,6 +44,15 @@ def test_an_own_sleep_is_to_be_awaited() -> None:
     assert "to_thread" in wait("sleep", "time.sleep", "library")
 
 
+@pytest.mark.parametrize("module", ["aiocop.core.audit_patcher", "blockbuster.blockbuster"])
+def test_a_tool_that_looks_at_calls_is_no_library_that_blocks(module: str) -> None:
+    """Its function stands in the place of the one that was called, and changes nothing of what to do."""
+    evidence = {"waited_for": "sleep", "call": "original", "called": "time.sleep"}
+    assert stall_remedy("wait", evidence, frames(module), False) == wait("sleep", "time.sleep")
+    assert stall_remedy("wait", evidence, frames("library", module), False) == wait("sleep", "original", "library")
+    assert wait("network", None, "requests.sessions", module) == wait("network", None, "requests.sessions")
+
+
 @pytest.mark.parametrize(
     ("modules", "client"),
     [

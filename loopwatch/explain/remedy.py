@@ -45,6 +45,9 @@ _BY_CALL = {
     "subprocess.run": "Start it with `await asyncio.create_subprocess_exec(...)` and await its end.",
 }
 
+_STAND_INS = frozenset({"aiocop.core.audit_patcher", "blockbuster.blockbuster"})
+"""Modules whose functions stand in the place of blocking ones, and call these: they are no library that blocks."""
+
 _BY_WAIT = {
     "network": "Use an async client for this connection, or hand the call over with `await asyncio.to_thread(...)`.",
     "sleep": "Do not sleep on the loop: hand the call that does over with `await asyncio.to_thread(...)`.",
@@ -109,7 +112,11 @@ def stall_remedy(
         return _CROWD  # smaller batches of what waits would wait as long: that is not to wait where the call is known
     if library and cause == "cpu":
         return _OF_A_LIBRARY
-    return _wait_remedy(lacked, evidence.get("call"), inside) if cause == "wait" else _BY_CAUSE[cause]
+    if cause != "wait":
+        return _BY_CAUSE[cause]
+    beneath = [frame for frame in inside if frame.module not in _STAND_INS]
+    stands_in = bool(inside) and not beneath
+    return _wait_remedy(lacked, evidence.get("called" if stands_in else "call"), beneath)
 
 
 def _wait_remedy(waited_for: str, call: str | None, inside: Sequence[RawFrame]) -> str:
