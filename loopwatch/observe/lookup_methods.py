@@ -21,7 +21,7 @@ from .. import _compat
 from .executors import ExecutorHook
 from .guard import theirs
 from .jobs import NOWHERE, Lane
-from .libuv_pool import LIBUV, LibuvPool, LookupJob
+from .libuv_pool import LIBUV, NOT_LIBUV, LibuvPool, LookupJob
 from .lookups import Find, Waiting, awaited_by_wait, awaited_itself, gathered
 from .uvloop_entry import loop_class
 from .uvloop_methods import Method
@@ -184,6 +184,7 @@ class LookupHook:
             kind = type(coroutine)
             if kind is not self._known:
                 if not _may_stand_in(kind):
+                    self.executors.kinds.add(NOT_LIBUV)
                     return coroutine
                 self._known = kind
             pool = self._pool or self._meet()
