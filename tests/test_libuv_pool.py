@@ -91,7 +91,10 @@ def test_lookups_wait_for_each_other_and_that_is_told(told: Tell) -> None:
     assert 0.55 <= backlog["waited"] <= 1.2
     assert backlog["culprit"]["function"] == "look_up"
     assert found["text"].startswith("Libuv's pool for lookups (2 workers) had no free worker for ")
-    assert "half of its threads, here 2 at a time" in found["text"] and "UV_THREADPOOL_SIZE" in found["text"]
+    assert (
+        "Half of libuv's threads look up names, here 2 at a time" in found["text"]
+        and "UV_THREADPOOL_SIZE" in found["text"]
+    )
     assert [site.partition(":")[0] for site, _ in found["queued"]] == ["__main__.look_up"]
     assert (found["offloads"], found["verdicts"]) == (0, ["offload"])
     assert [each for each in found["coverage"] if each.startswith("libuv's pool for lookups: partial")]

@@ -142,7 +142,7 @@ def test_a_queue_is_told_with_what_to_do(made: Lookups) -> None:
     assert (told.kind, told.executor, told.workers, told.jobs) == ("libuv", "libuv", 2, 1)
     text = render(explain_backlog(told, OwnCode()))
     assert text.startswith("Libuv's pool for lookups (2 workers) had no free worker for ")
-    assert "half of its threads, here 2 at a time" in text and "aiodns" in text
+    assert "Half of libuv's threads look up names, here 2 at a time" in text and "aiodns" in text
     assert three.congested
 
 

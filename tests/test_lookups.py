@@ -166,6 +166,12 @@ async def wrong_address(loop: Any) -> Any:
     return await loop.getnameinfo("nowhere")
 
 
+async def wrong_socket_address(loop: Any) -> Any:
+    with socket.socket() as ours:
+        ours.setblocking(False)
+        return await loop.sock_connect(ours, ("nowhere", object()))
+
+
 async def no_connection(loop: Any) -> Any:
     return await loop.create_connection(asyncio.Protocol, "nowhere", 80, **ONLY_NUMERIC)
 
@@ -186,8 +192,8 @@ async def in_an_except_clause(loop: Any) -> Any:
 
 
 FAILURES = (
-    refused_name, refused_in_a_task, wrong_port, too_long, wrong_address, no_connection, no_server, no_endpoint,
-    in_an_except_clause,
+    refused_name, refused_in_a_task, wrong_port, too_long, wrong_address, wrong_socket_address, no_connection,
+    no_server, no_endpoint, in_an_except_clause,
 )  # fmt: skip
 
 
@@ -281,8 +287,11 @@ def test_another_tools_method_is_kept(events: RecordingReporter, monkeypatch: py
 
     with monkeypatch.context() as patch:
         patch.setattr(uvloop.Loop, "getaddrinfo", theirs, raising=False)
-        with watching(events):
+        with watching(events) as watch:
             assert uvloop.run(main()) == (True, "theirs")
+            assert libuv(watch) is None
+            said = [str(each) for each in watch.snapshot().coverage]
+            assert any(each.startswith("lookups on uvloop: partial (another tool") for each in said)
         assert uvloop.Loop.getaddrinfo is theirs
     with watching(events) as watch:
         ours = uvloop.Loop.getaddrinfo

@@ -186,7 +186,7 @@ def backlog_remedy(holding: Holding, workers: int, packages: Iterable[str], exec
     if holding == "lookups":
         at_once = f", here {workers} at a time" if workers > 0 else ""
         return (
-            f"libuv looks up names with half of its threads{at_once}: keep what was found (a caching resolver), "
+            f"Half of libuv's threads look up names{at_once}: keep what was found (a caching resolver), "
             "resolve without threads (aiodns), or set UV_THREADPOOL_SIZE to twice what may be looked up at a time, "
             "before the process starts."
         )

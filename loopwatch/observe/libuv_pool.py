@@ -22,12 +22,13 @@ from .steps import NEVER
 
 LIBUV = "libuv"
 """Name and kind of the pool."""
+NOT_LIBUV = "instead of libuv"
+"""Kind of a pool that another tool has put in its place, as far as is known."""
 
 _SIZE = "UV_THREADPOOL_SIZE"
 _USUAL, _MOST = 4, 1024
 _HELD = 0.02
 """A loop that has not polled for so many seconds may have something to learn."""
-_LATELY = 0.2
 _clock = _compat.clocks.monotonic
 
 
@@ -48,26 +49,24 @@ def threads(text: str | None) -> int:
 class LibuvPool(Pool):
     """The part of it that looks up names, whose size follows from ``environ``."""
 
-    __slots__ = ("_held_since", "_seen_held")
+    __slots__ = ("_held_since",)
 
     def __init__(self, owner: Any, environ: Mapping[str, str]) -> None:
         at_once = (threads(environ.get(_SIZE)) + 1) // 2
         super().__init__(owner, LIBUV, LIBUV, lambda: float(at_once), lambda: at_once)
-        self._held_since = self._seen_held = 0.0
+        self._held_since = 0.0
+        """Since when the loop has been held for which the last look knew nothing; 0 where there was none."""
 
     def full(self) -> bool:
         """Whether every worker is known to be taken: of a loop that is held it is not known. For the sampler."""
-        if not super().full():
-            return False
-        now = _clock()
+        now, full = _clock(), super().full()
         held = [since for job in list(self.running) if now - (since := job.loop_held_since()) >= _HELD]
-        if held:
-            self._held_since, self._seen_held = min(held), now
-        return not held
+        self._held_since = min(held, default=0.0)
+        return full and not held
 
     def free_since(self, now: float) -> float:
-        """When a worker became free at the earliest, of which its loop learns now."""
-        return self._held_since if now - self._seen_held < _LATELY else now
+        """When a worker became free at the earliest, of which its loop learns now. While jobs wait looks are many."""
+        return self._held_since or now
 
 
 class LookupJob(RemoteJob):
@@ -123,4 +122,4 @@ class LookupJob(RemoteJob):
         return left
 
 
-__all__ = ["LIBUV", "LibuvPool", "LookupJob", "threads"]
+__all__ = ["LIBUV", "NOT_LIBUV", "LibuvPool", "LookupJob", "threads"]

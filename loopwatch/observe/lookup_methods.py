@@ -14,14 +14,14 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from types import CoroutineType, FrameType, MethodType
+from types import CoroutineType, FrameType, FunctionType, MethodType
 from typing import Any, NamedTuple
 
 from .. import _compat
 from .executors import ExecutorHook
 from .guard import theirs
 from .jobs import NOWHERE, Lane
-from .libuv_pool import LIBUV, LibuvPool, LookupJob
+from .libuv_pool import LIBUV, NOT_LIBUV, LibuvPool, LookupJob
 from .lookups import Find, Waiting, awaited_by_wait, awaited_itself, gathered
 from .uvloop_entry import loop_class
 from .uvloop_methods import Method
@@ -45,7 +45,7 @@ class _Way(NamedTuple):
 
     stages: Callable[[Sequence[Any], Mapping[str, Any]], int]
     find: Find
-    target: str
+    target: FunctionType
 
 
 def _always(times: int) -> Callable[[Sequence[Any], Mapping[str, Any]], int]:
@@ -66,12 +66,20 @@ def _once(count: Callable[[Sequence[Any], Mapping[str, Any]], int]) -> Callable[
     return lambda given, named: min(1, count(given, named))
 
 
+def _target(name: str) -> FunctionType:
+    """Stands for the one that libuv runs. To ask uvloop's own, a function of C, for its name would take long."""
+    function = FunctionType(_target.__code__.replace(co_name=name), {})
+    function.__module__, function.__qualname__ = "uvloop.loop", f"Loop.{name}"
+    return function
+
+
+_FOR_NAME, _FOR_ADDRESS = _target("getaddrinfo"), _target("getnameinfo")
 _WAYS = {
-    "getaddrinfo": _Way(_always(1), awaited_itself, "getaddrinfo"),
-    "getnameinfo": _Way(_always(2), awaited_itself, "getnameinfo"),
-    "create_connection": _Way(_once(_given(1, ("host", "port"))), awaited_by_wait, "getaddrinfo"),
-    "create_server": _Way(_once(_given(1, ("host", "port"))), gathered, "getaddrinfo"),
-    "create_datagram_endpoint": _Way(_given(1, ("local_addr", "remote_addr")), awaited_itself, "getaddrinfo"),
+    "getaddrinfo": _Way(_always(1), awaited_itself, _FOR_NAME),
+    "getnameinfo": _Way(_always(2), awaited_itself, _FOR_ADDRESS),
+    "create_connection": _Way(_once(_given(1, ("host", "port"))), awaited_by_wait, _FOR_NAME),
+    "create_server": _Way(_once(_given(1, ("host", "port"))), gathered, _FOR_NAME),
+    "create_datagram_endpoint": _Way(_given(1, ("local_addr", "remote_addr")), awaited_itself, _FOR_NAME),
 }
 
 
@@ -106,9 +114,8 @@ def _method(name: str, way: _Way) -> Method:
 _METHODS = tuple(_method(name, way) for name, way in _WAYS.items())
 
 
-def _may_stand_in(coroutine: Any) -> bool:
-    """Whether it is uvloop's own: what another tool's function gives is not for us to run."""
-    kind = type(coroutine)
+def _may_stand_in(kind: type) -> bool:
+    """Whether a coroutine is uvloop's own: what another tool's function gives is not for us to run."""
     return kind is not CoroutineType and all(hasattr(kind, name) for name in ("__next__", "cr_code", "cr_await"))
 
 
@@ -124,7 +131,8 @@ class LookupHook:
     def __init__(self, executors: ExecutorHook) -> None:
         self.executors = executors
         self._pool: LibuvPool | None = None
-        self._kind: Any = None
+        self._known: type | None = None
+        """The type of uvloop's coroutines."""
         self._patched: Any = None
         self._installed = True
         self._lock = threading.RLock()  # a signal handler may look up a name
@@ -137,7 +145,7 @@ class LookupHook:
         if kind is not None and self._patched is None and self._installed:
             with self._lock:
                 if self._patched is None and self._installed:
-                    self._kind, self._patched, _active = kind, kind, self
+                    self._patched, _active = kind, self
                     for method in _METHODS:
                         method.put(kind)
                     self.executors.kinds.add(LIBUV)
@@ -173,11 +181,14 @@ class LookupHook:
     def follow(self, coroutine: Any, way: _Way, stages: int, caller: FrameType) -> Any:
         """What stands in for the coroutine; itself, rather than an exception."""
         try:
-            if not _may_stand_in(coroutine):
-                return coroutine
+            kind = type(coroutine)
+            if kind is not self._known:
+                if not _may_stand_in(kind):
+                    self.executors.kinds.add(NOT_LIBUV)
+                    return coroutine
+                self._known = kind
             pool = self._pool or self._meet()
-            target = getattr(super(self._kind, self._kind), way.target)
-            lane = pool.lane(caller, target, NOWHERE if _running_loop() is None else self.executors.until)
+            lane = pool.lane(caller, way.target, NOWHERE if _running_loop() is None else self.executors.until)
             return Waiting(coroutine, stages, way.find, partial(_begin, pool, lane))
         except Exception as error:
             if theirs(error):

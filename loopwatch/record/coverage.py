@@ -17,6 +17,8 @@ _LOOKUPS = (
     "the order of the queue and from UV_THREADPOOL_SIZE, no CPU time is known"
 )
 
+_REPLACED = "another tool has put its own function into uvloop.Loop: of what that looks up nothing is seen"
+
 _OTHER_PROCESSES = {
     "anyio.to_process": ("AnyIO worker processes", "jobs of anyio.to_process go to no executor"),
     "multiprocessing.pool": ("multiprocessing pools", "jobs of multiprocessing.Pool go to no executor"),
@@ -87,6 +89,8 @@ def _executors(pools: Container[str]) -> list[Coverage]:
             found.append(Coverage(f"{kind} pools", "partial", detail))
     if "libuv" in pools:
         found.append(Coverage("libuv's pool for lookups", "partial", _LOOKUPS))
+    if "instead of libuv" in pools:
+        found.append(Coverage("lookups on uvloop", "partial", _REPLACED))
     return found
 
 
