@@ -25,7 +25,12 @@ accelerators = [
         depends=sorted(glob(f"{room}/*/*.h")),  # in a source distribution, too
         optional=not must,
     )
-    for name, folder in (("_steps_c", "stopwatch"), ("_calls_c", "timed_calls"), ("_jobs_c", "pool_jobs"))
+    for name, folder in (
+        ("_steps_c", "stopwatch"),
+        ("_calls_c", "timed_calls"),
+        ("_jobs_c", "pool_jobs"),
+        ("_rest_c", "resting"),
+    )
 ]
 
 setup(ext_modules=[] if is_on("LOOPWATCH_NO_EXTENSIONS") else accelerators)

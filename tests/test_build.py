@@ -21,7 +21,7 @@ from tests.programs import ROOT, run
 pytest.importorskip("setuptools", minversion="77")  # what the build needs, so that nothing is fetched
 
 SWITCHES = ("CIBUILDWHEEL", "LOOPWATCH_NO_EXTENSIONS", "LOOPWATCH_REQUIRE_C")
-ACCELERATORS = ("_steps_c", "_calls_c", "_jobs_c")
+ACCELERATORS = ("_steps_c", "_calls_c", "_jobs_c", "_rest_c")
 NO_COMPILER = {"CC": "/nowhere/cc", "LDSHARED": "/nowhere/cc"}
 
 
@@ -95,6 +95,7 @@ def test_the_sources_are_complete(sdist: Path) -> None:
         "stopwatch": {"module.c", "module.h"},
         "timed_calls": {"calls.c", "calls.h"},
         "pool_jobs": {"entry.c", "jobs.h"},
+        "resting": {"bell.c", "rest.h"},
     }.items():
         in_c = {file.name for file in (observe / folder).iterdir()}
         assert in_c == {file.name for file in (ROOT / "loopwatch" / "observe" / folder).glob("*.[ch]")}

@@ -101,6 +101,8 @@ class Running:
 
 
 class Counters:
+    idle_address, count_idle = 0, int
+
     def pointer_of(self, loop: Any) -> int:
         return 1
 
@@ -194,6 +196,45 @@ FORKED = """
     with loopwatch.install(reporters=[], prometheus=False) as watch:
         uvloop.run(main())
 """
+
+
+DOZING = """
+    import asyncio, os, time, warnings
+    import loopwatch, uvloop
+    warnings.simplefilter("ignore", DeprecationWarning)
+
+    async def main():
+        for _ in range(500):
+            await asyncio.sleep(0.02)
+            if watch._alarm.asleep:
+                break
+        time.sleep(0.002)  # its loop is looked at each millisecond, and has not been held for long
+        ended = []
+        for _ in range(20):
+            if (child := os.fork()) == 0:
+                asyncio._set_running_loop(None)
+                uvloop.run(asyncio.sleep(0.005))  # a loop and a sampler of its own
+                watch.uninstall()
+                os._exit(7)
+            deadline = time.monotonic() + 10
+            while (last := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
+                await asyncio.sleep(0.003)
+            if last == (0, 0):
+                os.kill(child, 9)
+                os.waitpid(child, 0)
+            ended.append(os.waitstatus_to_exitcode(last[1]) if last[0] else "never")
+        print(set(ended))
+
+    with loopwatch.install(reporters=[], prometheus=False, threshold=0.001) as watch:
+        uvloop.run(main())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+def test_a_child_of_a_fork_while_the_sampler_dozes_has_a_watch_of_its_own() -> None:
+    """Whatever the thread that is not there had in hand."""
+    done = run(DOZING)
+    assert done.stdout == "{7}\n", done.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")

@@ -52,6 +52,24 @@ def block() -> None:
     time.sleep(HELD)  # held: block
 
 
+def sleeps(watch: loopwatch.Watch, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """How the sampler goes to sleep from here on."""
+    slept: list[str] = []
+
+    def noted(name: str) -> Any:
+        real = getattr(watch._alarm, name)
+
+        def sleep(*given: Any) -> Any:
+            slept.append(name)
+            return real(*given)
+
+        return sleep
+
+    for name in ("doze", "rest"):
+        monkeypatch.setattr(watch._alarm, name, noted(name))
+    return slept
+
+
 def until(condition: Any) -> None:
     """Wait, ten seconds at most."""
     end = time.monotonic() + 10
@@ -115,6 +133,42 @@ def test_a_loop_may_be_closed_while_it_is_looked_at(watch: loopwatch.Watch) -> N
         stop.set()
         for looker in lookers:
             looker.join()
+
+
+def test_a_loop_may_go_while_the_sampler_dozes(events: RecordingReporter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closed, or just dropped, while it is asked each millisecond whether it waits; many times, three at once."""
+    with watching(events, threshold=0.001) as watch:
+        dozed = sleeps(watch, monkeypatch)
+
+        def live(closes: bool) -> None:
+            for _ in range(40):
+                loop = uvloop.new_event_loop()
+                loop.run_until_complete(asyncio.sleep(0.02))
+                if closes:
+                    loop.close()
+
+        threads = [threading.Thread(target=live, args=(closes,)) for closes in (True, True, False)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert "doze" in dozed and list(watch._faults) == []
+        gc.collect()
+
+
+def test_an_idle_loop_lets_the_sampler_be(watch: loopwatch.Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It dozes while the loop waits: whether that is so is not asked by its own looks, once in a threshold."""
+    slept = sleeps(watch, monkeypatch)
+
+    async def main() -> None:
+        for _ in range(5):  # on a busy machine a poll may end late, which counts as work
+            slept.clear()
+            await asyncio.sleep(20 * THRESHOLD)
+            if len(slept) < 10:
+                break
+
+    uvloop.run(main())
+    assert "doze" in slept and len(slept) < 10
 
 
 def test_a_loop_is_not_kept_alive(watch: loopwatch.Watch) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from loopwatch.observe._rest_py import Gauge
 from loopwatch.observe.alarm import Alarm
 from loopwatch.observe.loop_state import Held, Outlets
 from loopwatch.observe.steps import NEVER
@@ -84,13 +85,24 @@ class Watched:
         """Each overrun: its duration, and by how much it may be wrong."""
         return [(round(each.ended - each.started, 6), round(each.within or 0.0, 6)) for each in self.held]
 
+    def waits_on(self) -> bool:
+        gauge = self.state.gauge()
+        assert gauge is not None
+        waits: bool = gauge.waits_on(self.clock())
+        gauge.take_back()
+        return waits
 
-@pytest.fixture
-def watched() -> Watched:
+
+def waiting() -> Watched:
     found = Watched()
     found.loop.poll(1.0)
     found.state.refresh()
     return found
+
+
+@pytest.fixture
+def watched() -> Watched:
+    return waiting()
 
 
 def test_a_loop_in_its_poll_is_not_held(watched: Watched) -> None:
@@ -256,21 +268,48 @@ def test_turns_are_counted_as_libuv_counts_them(watched: Watched) -> None:
     assert sum(watched.state.turn_counts) - before == 11
 
 
-def test_that_it_waits_on_is_told_by_its_idle_time_alone(watched: Watched) -> None:
-    """A moment of work is none; more is for a look to find, as is a loop that is closed or was not seen to wait."""
-    watched.loop.work(0.01)
-    watched.state.refresh()
-    assert not watched.state.waits_on(watched.clock())
-    watched.loop.poll(1.0)
-    watched.state.refresh()
+def test_that_it_waits_on_is_told_by_its_idle_time_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A moment of work is none; more is for a look to find, as is a loop that was not seen to wait."""
+    monkeypatch.setattr("loopwatch.observe.counted_loop.make_gauge", made_gauge)
+    watched = waiting()
     for _ in range(3):
         watched.loop.poll(0.1)
-        assert watched.state.waits_on(watched.clock())
+        assert watched.waits_on()
     watched.loop.turn(0.0001)
     watched.loop.poll(0.1)
-    assert watched.state.waits_on(watched.clock())
+    assert watched.waits_on()
     watched.loop.turn(0.01)
     watched.loop.poll(0.1)
-    assert not watched.state.waits_on(watched.clock())
+    assert not watched.waits_on()
+    watched.loop.work(0.01)
+    watched.state.refresh()
+    assert watched.state.gauge() is None
+    watched.loop.poll(1.0)
+    watched.state.refresh()
+    assert watched.waits_on()
+
+
+@pytest.mark.parametrize("over", ["end", "closed", "let go", "forked"])
+def test_whose_run_is_over_is_not_asked_any_more(monkeypatch: pytest.MonkeyPatch, over: str) -> None:
+    """From the very moment, also by who has begun to: its counters may be gone the next."""
+    monkeypatch.setattr("loopwatch.observe.counted_loop.make_gauge", made_gauge)
+    watched = waiting()
+    gauge = watched.state.gauge()
+    assert gauge is not None
+    if over == "end":
+        watched.state.end(watched.clock())
+    elif over == "let go":
+        watched.state.let_go()
+    elif over == "closed":
+        watched.state.before_close()
+    else:
+        watched.state.after_fork()
+        assert watched.state.gauge() is None
+        return
     watched.loop.closed = True
-    assert not watched.state.waits_on(watched.clock())
+    assert not gauge.waits_on(watched.clock())
+    assert watched.state.gauge() is None
+
+
+def made_gauge(libuv: Any, most: float, clock: Any) -> Gauge:
+    return Gauge(lambda pointer: round(libuv.idle(pointer) * 1e9), most)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .. import _compat
 from .host import Span
+from .rests import make_bell
 
 clocks = _compat.clocks
 NOTABLE = 0.02
@@ -36,8 +36,7 @@ class Alarm:
         self.on_fault: Callable[[BaseException], None] = lambda error: None
         self._woken: float | None = None
         self._retry_at = 0.0
-        self._lock = threading.Lock()
-        self._lock.acquire()
+        self._bell = make_bell()
 
     def wake(self) -> None:
         self.asleep = False
@@ -54,21 +53,26 @@ class Alarm:
                 self.on_fault(error)
         if self._woken is None:
             self._woken = clocks.monotonic()
-        try:
-            self._lock.release()
-        except RuntimeError:
-            return  # already awake
+        self._bell.ring()
 
     def rest(self, seconds: float) -> float | None:
         """Sleep until woken, at most ``seconds``. Returns when it was woken; None where it came to by itself."""
-        self._lock.acquire(timeout=seconds)
+        self._bell.rest(seconds)
         woken, self._woken = self._woken, None
         return woken
 
+    def doze(self, seconds: float, until: float, gauges: tuple[Any, ...]) -> tuple[float | None, float, Moment]:
+        """Sleep so, again and again, as long as the ``gauges`` tell that nothing goes on, and until then at most.
+
+        Returns also when the last sleep was to end, and a moment before it. See ``_rest_py.Bell``.
+        """
+        _, planned, *before = self._bell.doze(seconds, until, NOTABLE, gauges)
+        woken, self._woken = self._woken, None
+        return woken, planned, Moment(*before)
+
     def after_fork(self) -> None:
         """In the child: the hooks keep this very alarm, and nobody sleeps on it."""
-        self._lock = threading.Lock()
-        self._lock.acquire()
+        self._bell = make_bell()
         self._woken = None
         self.asleep = True
 
@@ -111,19 +115,20 @@ class Lateness:
             self._noted_at = now
             self._queued = self._clock.queued()
 
-    def rest(self, alarm: Alarm, seconds: float, again: Callable[[float], bool] | None = None) -> float:
+    def rest(self, alarm: Alarm, seconds: float, quiet: Any = None) -> float:
         """Sleep until the alarm, at most ``seconds``; how long the interpreter kept the sampler waiting afterwards.
 
-        ``again``, given when it was to come to, is asked whether to sleep once more, as long as nobody has woken it.
+        Where ``quiet``, a ``Quiet``, knows what tells that nothing goes on, that sleep is repeated for as long.
         """
         gap = clocks.monotonic() - self.until
         kept = self.since(self.until, gap) if gap >= NOTABLE else 0.0
-        while True:
-            self._before = before = _moment()
-            planned = before.at + seconds
+        gauges = () if quiet is None else quiet.gauges()
+        if gauges:
+            woken, planned, self._before = alarm.doze(seconds, quiet.until(), gauges)
+        else:
+            self._before = _moment()
+            planned = self._before.at + seconds
             woken = alarm.rest(seconds)
-            if woken is not None or again is None or not again(planned):
-                break
         self.woken = woken is not None
         self._due = planned if woken is None else min(planned, woken)
         return kept + self.since(self._due, max(0.0, clocks.monotonic() - self._due))

@@ -60,9 +60,10 @@ class Libuv:
             library = ctypes.PyDLL(extension.__file__)
             version = int(extension.libuv_get_version())
             self._capsule = extension.libuv_get_loop_t_ptr
-            self._idle = _declared(library.uv_metrics_idle_time, ctypes.c_uint64, ctypes.c_size_t)
+            self.count_idle = _declared(library.uv_metrics_idle_time, ctypes.c_uint64, ctypes.c_size_t)
             self._info = _declared(library.uv_metrics_info, ctypes.c_int, ctypes.c_size_t, ctypes.POINTER(_Metrics))
             self._configure = _declared(library.uv_loop_configure, ctypes.c_int, ctypes.c_size_t, ctypes.c_int)
+            self.idle_address: int | None = ctypes.cast(self.count_idle, ctypes.c_void_p).value
             own = _declared(library.uv_version, ctypes.c_uint)()
         except (AttributeError, OSError, TypeError, ValueError) as error:
             raise Unsuitable(f"this build of it does not export libuv's counters ({error})") from error
@@ -88,7 +89,7 @@ class Libuv:
 
     def idle(self, pointer: int) -> float:
         """Seconds that the loop has waited in its poll so far, with the poll that is under way. From any thread."""
-        seconds: float = self._idle(pointer) * _NANO
+        seconds: float = self.count_idle(pointer) * _NANO
         return seconds
 
     def turns(self, pointer: int) -> int:

@@ -149,9 +149,9 @@ class LoopClock(Stopwatch):
     def glance(self) -> None:
         """The same, between two looks at all that there is to see."""
 
-    def waits_on(self, now: float) -> bool:
-        """Whether it has waited ever since the last glance, where that can be told by next to nothing."""
-        return False
+    def gauge(self) -> Any:
+        """What tells by next to nothing whether it has waited ever since the last glance; None where nothing does."""
+        return None
 
     def at_rest(self, since: float) -> bool:
         """Whether it waits and has done nothing since then."""

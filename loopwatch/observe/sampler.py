@@ -24,6 +24,7 @@ from .observation import Observation, end_of
 from .overruns import Overruns, held_by_many
 from .pools import PoolWatch
 from .present import handle_of, ready_of, stack_of, task_of, waiting_of
+from .quiet import Quiet
 from .steps import NEVER
 
 clocks = _compat.clocks
@@ -70,6 +71,7 @@ class Sampler:
         self.standstills = self._overruns.standstills
         self._blind = self._overruns.blind
         self._seen = self._overruns.seen
+        self._quiet = Quiet(loops.states, self._sleeps_until, on_fault)
         self._lateness: Lateness | None = None
         self._thread: threading.Thread | None = None
         self._stopping = False
@@ -108,14 +110,14 @@ class Sampler:
             while not self._stopping:
                 pause = pause if calm else self._plan()
                 resting, calm = calm or self.alarm.asleep, False
-                late = lateness.rest(self.alarm, pause, self._waits_on if resting else None)
+                late = lateness.rest(self.alarm, pause, self._quiet if resting else None)
                 began = lateness.until
                 if resting:
                     self.alarm.asleep = False
                     if lateness.woken and late < NOTABLE:  # nothing can be old yet
                         self._get_up(began)
                         continue
-                    if calm := late < NOTABLE and began < self._due + _ASLEEP and bool(self._guarded(self._still_calm)):
+                    if calm := self._sleeps_on(late, began):
                         continue
                 self.tick(late)
                 self.seconds = clocks.thread_cpu() or 0.0
@@ -147,26 +149,15 @@ class Sampler:
         wakes = all(state.wakes_sampler or not state.running() for state in list(self.loops.states.values()))
         return _ASLEEP if wakes else min(self.threshold, _ASLEEP)
 
-    def _waits_on(self, planned: float) -> bool:
-        """Whether the loops that wake nobody have waited all the time: mostly, so it is asked by very little."""
-        try:
-            now = self.clock()
-            if now - planned >= NOTABLE or now >= self._due + _ASLEEP or self._stopping:
-                return False
-            known = False
-            for state in list(self.loops.states.values()):
-                if not state.wakes_sampler:
-                    known = True
-                    if not state.waits_on(now):
-                        return False
-            return known
-        except Exception as error:
-            self.on_fault(error)
-            return False
+    def _sleeps_until(self) -> float:
+        return 0.0 if self._stopping else self._due + _ASLEEP
+
+    def _sleeps_on(self, late: float, now: float) -> bool:
+        return late < NOTABLE and now < self._sleeps_until() and bool(self._guarded(self._still_calm))
 
     def _still_calm(self) -> bool:
         """Glance at the loops that wake nobody, where there are any."""
-        quiet = [state for state in list(self.loops.states.values()) if not state.wakes_sampler]
+        quiet = self._quiet.all()
         for state in quiet:
             state.glance()
         self.alarm.asleep = True

@@ -19,23 +19,21 @@ from typing import Any
 from .. import _compat
 from ..facts import ContributorFacts, HandleFacts
 from ..metrics import TURN_BOUNDS
+from .counted_loop import TOGETHER, CountedLoop
 from .libuv import Count, Libuv, rest_of
 from .loop_clock import so_far
-from .loop_state import Held, LoopState, Outlets
+from .loop_state import Held, Outlets
 from .seen_steps import MANY, UNSEEN
 from .steps import NEVER
 from .uvloop_steps import UvloopSteps
 
-_TRIES = 3
-_TOGETHER = 0.0005
-"""Readings that took longer than this many seconds do not belong together."""
 _LEAST_USUAL = 0.0001
 _LEARN = 0.1
 _LITTLE = 0.002
 """A loop that worked no longer than this many seconds since the last look is as good as idle."""
 
 
-class UvloopState(LoopState):
+class UvloopState(CountedLoop):
     """The state of a loop of uvloop. ``refresh`` on the sampler's thread; ``begin``, ``end``, ``close`` on the loop's.
 
     ``mark`` and ``turn`` are when the present stretch began, as far as that is known; ``depth`` is how many frames
@@ -45,15 +43,9 @@ class UvloopState(LoopState):
     __slots__ = (
         "_behind",
         "_earlier",
-        "_gate",
-        "_last",
-        "_let_go",
-        "_libuv",
-        "_pointer",
         "_usual",
         "depth",
         "exact",
-        "told_of_end",
         "within",
     )
 
@@ -61,23 +53,12 @@ class UvloopState(LoopState):
 
     def __init__(self, loop: Any, threshold: float, outlets: Outlets, libuv: Libuv, exact: bool = False) -> None:
         self.exact: UvloopSteps | None = None
-        super().__init__(loop, threshold, outlets)
+        super().__init__(loop, threshold, outlets, libuv)
         if exact:
             fault = outlets.faults.append
             self.exact = UvloopSteps(loop, threshold, outlets.clock, self.step_counts, self._hold_exactly, fault)
         self.depth = 0
         self.within = 0.0
-        self.told_of_end = True
-        """Whether the end of its present run will be told."""
-        self.polls_seen = True
-        self._libuv = libuv
-        self._pointer: int | None = libuv.pointer_of(loop)
-        self._let_go = False
-        # Held while the counters are read, and while a run ends and a loop is about to be closed: so what is read is
-        # there. A loop that runs refuses to be closed, also in this very thread, by what the collector ends.
-        self._gate = threading.RLock()
-        libuv.configure(self._pointer)
-        self._last = Count(outlets.clock(), libuv.idle(self._pointer), libuv.turns(self._pointer), False)
         self._behind = -self._last.idle
         """What to add to libuv's idle time: it forgets a part of it where a signal interrupts a poll."""
         self._usual = _LEAST_USUAL
@@ -95,10 +76,6 @@ class UvloopState(LoopState):
                 now = count.at
             self.within, self._earlier = 0.0, max(0.0, self.ran - self.idle - self._aside)
             super().begin(now, ident, thread, native)
-
-    def end(self, now: float) -> None:
-        with self._gate:
-            super().end(now)
 
     def end_turn(self, now: float) -> None:
         with self._gate:
@@ -122,35 +99,15 @@ class UvloopState(LoopState):
             super().resume(now)
             self._last = self._last._replace(at=self._last.at + self.away - before)
 
-    def before_close(self) -> int | None:
-        """The loop is about to be closed: from here on its counters are not touched. Returns what ``not_closed`` needs.
-
-        Waits for a look that is under way, which never lasts.
-        """
-        with self._gate:
-            if not self.running():
-                self._end_unsaid()
-            pointer, self._pointer = self._pointer, None
-            return pointer
-
-    def not_closed(self, pointer: int) -> None:
-        """It was not closed after all."""
-        with self._gate:
-            if not self._let_go:
-                self._pointer = pointer
-
     def let_go(self) -> None:
         """Nobody will tell when the loop is closed: its counters are not touched any more."""
         with self._gate:
-            self._let_go = True
             if self.exact is not None:
                 self.exact.let_go()
-            self.before_close()
+            super().let_go()
 
     def after_fork(self) -> None:
-        """The thread that held the gate is not there, and whoever closes the loop now will not tell."""
-        self._gate = threading.RLock()
-        self._let_go, self._pointer = True, None
+        super().after_fork()
         if self.exact is not None:
             self.exact.let_go()
 
@@ -175,11 +132,6 @@ class UvloopState(LoopState):
                 self._end_unsaid()
         self.glance()
 
-    def _end_unsaid(self) -> None:
-        """Its run is over, and nobody was told: it had begun before our methods were in place."""
-        if self.ran < 0:
-            self.end(self.outlets.clock())
-
     def glance(self) -> None:
         if self.mark == NEVER and self._waits_still():
             return
@@ -196,13 +148,6 @@ class UvloopState(LoopState):
             count, last = self._read_running(), self._last
             same = count is not None and not count.polling and count.turns == last.turns and count.idle == last.idle
             return same and self.mark == mark
-
-    def waits_on(self, now: float) -> bool:
-        with self._gate:
-            last, (_held, pointer) = self._last, self._open()
-            if pointer is None or self.ran >= 0 or not last.polling or self.mark != NEVER:
-                return False
-            return abs(now - last.at - (self._libuv.idle(pointer) - last.idle)) <= _TOGETHER
 
     def marks(self) -> tuple[float, float]:
         began = NEVER if self.exact is None else self.exact.began()
@@ -238,37 +183,11 @@ class UvloopState(LoopState):
             if pointer is None or self.ran >= 0 or not last.polling or self._libuv.turns(pointer) != last.turns:
                 return False
             at, idle = self.outlets.clock(), self._libuv.idle(pointer)
-            if abs(at - last.at - (idle - last.idle)) > _TOGETHER:
+            if abs(at - last.at - (idle - last.idle)) > TOGETHER:
                 return False
             self.idle = idle + self._behind
             self._last = Count(at, idle, last.turns, True)
             return True
-
-    def _open(self) -> tuple[Any, int | None]:
-        """The loop, and where its counters are; None once it is closed. With the gate held, and for as long as it is.
-
-        Whoever reads them has to hold the loop: one that nobody closes takes them along when its last user goes.
-        """
-        loop = self.loop()
-        return loop, None if loop is None or loop.is_closed() else self._pointer
-
-    def _read(self) -> Count | None:
-        """The counters now; None where the loop is closed. With the gate held."""
-        (_held, pointer), clock, libuv = self._open(), self.outlets.clock, self._libuv
-        if pointer is None:
-            return None
-        for _ in range(_TRIES):
-            began = clock()
-            turns, first = libuv.turns(pointer), libuv.idle(pointer)
-            at = clock()
-            idle = libuv.idle(pointer)
-            if at - began < _TOGETHER and libuv.turns(pointer) == turns:
-                break
-        return Count(at, idle, turns, idle > first)
-
-    def _read_running(self) -> Count | None:
-        """The counters of a loop that runs; None also while another runs inside its step. With the gate held."""
-        return self._read() if self.ran < 0 <= self._aside else None
 
     def _advance(self, now: Count) -> None:
         last, self._last = self._last, now
@@ -286,7 +205,7 @@ class UvloopState(LoopState):
             if waited and not now.polling:
                 self._begin_stretch(now.at - max(0.0, worked), 0.0)
             return
-        self._polled(last, now, max(0.0, worked), forgotten <= _TOGETHER)
+        self._polled(last, now, max(0.0, worked), forgotten <= TOGETHER)
 
     def _polled(self, last: Count, now: Count, worked: float, sure: bool) -> None:
         """Polls have begun since the last look: one stretch has ended, and others have come and, but for one, gone."""
