@@ -175,6 +175,16 @@ def test_who_wants_the_interpreter_between_two_steps_lacks_that() -> None:
     assert evidence(facts)["waited_for"] == "interpreter"
 
 
+@pytest.mark.parametrize("kind", ["other", "sleep", "network"])
+def test_who_computes_and_then_waits_has_not_asked_for_the_interpreter(kind: str) -> None:
+    """Looks at a thread that computes take the interpreter from it: it is woken as often as one that lacks it."""
+    facts = overrun(cpu_seconds=0.45, queued_seconds=0.0, wakes=60.0, samples=seen(*["futex"] * 5, *[kind] * 4))
+    assert evidence(facts).get("waited_for") != "interpreter"
+    assert evidence(facts)["interpreter_seconds"] < 0.15
+    lacks = overrun(cpu_seconds=0.45, queued_seconds=0.0, wakes=60.0, samples=seen(*["futex"] * 8, kind))
+    assert evidence(lacks)["waited_for"] == "interpreter"
+
+
 def test_a_busy_host_goes_before_an_import() -> None:
     """A small import that gets no CPU is not to blame for it."""
     facts = overrun(cpu_seconds=0.1, queued_seconds=0.8, samples=seen("running", importing="json"))

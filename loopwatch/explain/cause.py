@@ -152,14 +152,17 @@ def _asks(overrun: Overrun) -> bool:
 
 
 def _starved(overrun: Overrun, looks: Sequence[Look]) -> float:
-    """How long the loop's thread asked for the interpreter: all that it neither computed nor waited for a CPU."""
+    """How long the loop's thread asked for the interpreter: what it neither computed nor waited for a CPU, nor was
+    seen to wait for anything else. Who looks at a thread that computes takes the interpreter away, and so wakes it.
+    """
     cpu = overrun.cpu_seconds
     if cpu is None or not _asks(overrun):
         return 0.0
     known = [look for look in looks if look.sample.activity is not None]
     asking = seconds_of(look for look in known if look.sample.activity == "futex")
-    waiting = seconds_of(look for look in known if look.sample.activity in _WAITS)
-    return overrun.duration - cpu - (overrun.queued_seconds or 0.0) if asking > waiting or not known else 0.0
+    waiting = seconds_of(look for look in known if look.sample.activity not in ("futex", "running"))
+    left = overrun.duration - cpu - (overrun.queued_seconds or 0.0) - waiting
+    return max(0.0, left) if asking > waiting or not known else 0.0
 
 
 def _suffices(overrun: Overrun) -> bool:
