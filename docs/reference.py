@@ -28,7 +28,7 @@ LABELS = {
     "wrapper has one; at most `max_sites` of them, the rest is `other`",
     "part": "`queue`: waited for a worker; `run`: on a worker; `cpu`: the part of `run` that was computed",
     "executor": "the prefix of the names of a pool's threads, `default` for a loop's own pool, `anyio` for AnyIO's "
-    "worker threads, `anyio:` and the function that used it first for another limiter",
+    "worker threads, `anyio:` and the function that used it first for another limiter, `libuv` for lookups on uvloop",
     "outcome": "`completed`, `failed`, `cancelled`, or `abandoned`: who awaited it gave up while it ran",
     "generation": "`0`, `1` or `2`, as the collector counts them",
     "subject": "what is seen, in the words of `Snapshot.coverage`",
