@@ -73,3 +73,42 @@ def test_what_stands_in_the_place_of_a_call_changes_neither_cause_nor_remedy(too
     slept = [each for each in told if each["function"] == "hold"]
     assert slept
     assert {each["remedy"] for each in slept} == {"Use `await asyncio.sleep(...)` instead of time.sleep()."}, slept
+
+
+REFUSED = """
+import asyncio, json
+from blockbuster import BlockBuster, BlockingError
+import loopwatch
+from tests.beside_a_tool import in_place
+
+blockbuster = BlockBuster()
+before = in_place()
+
+async def main(call):
+    blockbuster.activate()
+    try:
+        call()
+    except BlockingError:
+        return True
+    finally:
+        blockbuster.deactivate()
+
+refused = [asyncio.run(main(loopwatch.install))]
+gone = [loopwatch.current() is None and in_place() == before]
+loopwatch.install(prometheus=False)
+refused.append(asyncio.run(main(loopwatch.uninstall)))
+gone.append(loopwatch.current() is None and in_place() == before)
+with loopwatch.install(prometheus=False):
+    asyncio.run(asyncio.sleep(0))
+print(json.dumps([refused, gone, in_place() == before]))
+"""
+
+
+@pytest.mark.needs("blockbuster")
+def test_what_blockbuster_refuses_leaves_no_hook_behind() -> None:
+    """Where it was not told to let us, neither the way in nor the way out leaves anything of ours in place."""
+    done = subprocess.run(
+        [sys.executable, "-c", REFUSED], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [[True, True], [True, True], True]

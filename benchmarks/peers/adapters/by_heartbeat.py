@@ -23,8 +23,9 @@ class Pyleak(Adapter):
 
     async def watch(self, work: Work) -> None:
         from pyleak import no_event_loop_blocking
+        from pyleak.base import LeakAction
 
-        async with no_event_loop_blocking(action="log", threshold=THRESHOLD, check_interval=0.01):
+        async with no_event_loop_blocking(action=LeakAction.LOG, threshold=THRESHOLD, check_interval=0.01):
             await work()
 
 
