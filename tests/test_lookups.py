@@ -66,6 +66,22 @@ def test_a_lookup_is_a_job_of_the_site_and_the_task_that_asked_for_it(watch: loo
     assert offload.share is not None and offload.share > 0
 
 
+@pytest.mark.needs("prometheus_client")
+def test_the_pool_is_in_the_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As any executor is: by its name."""
+    from prometheus_client import CollectorRegistry
+
+    monkeypatch.delenv("UV_THREADPOOL_SIZE", raising=False)
+    registry = CollectorRegistry()
+    with loopwatch.install(reporters=[], prometheus=registry) as watch:
+        uvloop.run(refused(None))
+        assert watch.flush(10)
+        failed = {"executor": "libuv", "outcome": "failed"}
+        assert registry.get_sample_value("loopwatch_executor_jobs_total", failed) == 1
+        assert registry.get_sample_value("loopwatch_executor_workers_max", {"executor": "libuv"}) == 2
+        assert registry.get_sample_value("loopwatch_executor_wait_seconds_count", {"executor": "libuv"}) == 1
+
+
 def test_a_name_service_takes_two(watch: loopwatch.Watch) -> None:
     """libuv is given the address first, and then what is asked."""
 
