@@ -280,7 +280,7 @@ def test_uninstalling_within_a_step_leaves_the_class_as_it_was(uvloop: Any) -> N
         await asyncio.sleep(0.05)
 
     uvloop.run(main())
-    assert ran == [1, 2]
+    assert sorted(ran) == [1, 2]  # to uninstall may take longer than the timer
     assert dict(vars(uvloop.Loop)) == before
 
 

@@ -10,13 +10,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
 
 import loopwatch
 from loopwatch.observe.steps import NEVER
-from tests.chores import double
+from tests.chores import double, fail
 from tests.implementations import accelerator
 from tests.made_timed_calls import Bench
 
@@ -130,7 +131,7 @@ def test_letting_go_while_calls_are_given_and_run_is_clean() -> None:
             elif number == 1:
                 bench.loop.run()
 
-        in_threads(give, lambda bench=bench: bench.calls.running)
+        in_threads(give, partial(getattr, bench.calls, "running"))
         bench.loop.run()
         assert sorted(ran) == [number for number in range(THREADS) for _ in range(50)]
         assert bench.calls.waiting == 0
@@ -147,7 +148,7 @@ def test_jobs_that_many_threads_submit_are_each_counted_once() -> None:
             futures: list[Future[Any]] = []
             mine = dict.fromkeys(outcomes, 0)
             for count in range(EACH // 3):
-                futures.append(pool.submit(double) if count % 3 == 0 else pool.submit(double, 1))
+                futures.append(pool.submit(fail) if count % 3 == 0 else pool.submit(double, 1))
                 if count % 3 == 1:
                     futures[-1].cancel()
             for future in futures:
