@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import platform
+import sys
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -57,7 +57,7 @@ def read(now: Snapshot, max_sites: int, steps: str) -> Mapping[str, list[Reading
         "loopwatch_events_dropped_total": [Reading((), now.events_dropped)],
         "loopwatch_sampler_seconds_total": [Reading((), now.sampler_seconds)],
         "loopwatch_coverage": [Reading((each.subject, each.seen), 1) for each in now.coverage],
-        "loopwatch_info": [Reading((now.version, platform.python_version(), steps, worst_coverage(now)), 1)],
+        "loopwatch_info": [Reading((now.version, sys.version.partition(" ")[0], steps, worst_coverage(now)), 1)],
     }
 
 
