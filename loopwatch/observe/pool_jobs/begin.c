@@ -35,7 +35,7 @@ note_beginning(Job *self, Module *module)
     if (PyDict_SetItem(pool->running, (PyObject *)self, Py_None) < 0 || take_out(pool->waiting, (PyObject *)self) < 0) {
         return -1;
     }
-    double cpu = lane->quick ? NAN : read_thread_cpu(module->thread_cpu);
+    double cpu = LOAD_SIGN(&lane->quick) ? NAN : read_thread_cpu(module->thread_cpu);
     double now = read_clock(module->clock);
     store_seconds(&self->cpu, cpu);
     store_seconds(&self->started, now);

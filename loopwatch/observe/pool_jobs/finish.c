@@ -93,7 +93,7 @@ note_end(Job *self, Module *module, PyObject *future)
     }
     int failed = error != Py_None;
     Py_DECREF(error);
-    PyObject *outcome = self->abandoned ? module->abandoned : failed ? module->failed : module->completed;
+    PyObject *outcome = LOAD_SIGN(&self->abandoned) ? module->abandoned : failed ? module->failed : module->completed;
     put_in((PyObject *)self, &self->outcome, kept(outcome));
     return add_to_lane(self, lane, now, failed) ? 0 : hand_over(self, module, lane);
 }

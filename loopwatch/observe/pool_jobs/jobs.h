@@ -114,6 +114,15 @@ kept(PyObject *object)
     return object;
 }
 
+/* A flag that other threads read, as they read numbers (see shared.h). */
+#ifdef Py_GIL_DISABLED
+#define LOAD_SIGN(place) (char)_Py_atomic_load_uint8_relaxed((const uint8_t *)(place))
+#define STORE_SIGN(place, sign) _Py_atomic_store_uint8_relaxed((uint8_t *)(place), (uint8_t)(sign))
+#else
+#define LOAD_SIGN(place) (*(place))
+#define STORE_SIGN(place, sign) (*(place) = (sign))
+#endif
+
 /* --- jobs: job.c --- */
 
 /* One that has neither begun nor ended. */

@@ -16,7 +16,8 @@ add_to_lane(Job *job, Lane *lane, double now, int failed)
 {
     double submitted = load_seconds(&job->submitted), started = load_seconds(&job->started);
     int added = 0;
-    if (!(now - submitted < load_seconds(&lane->brief)) || job->abandoned || job->glances != NULL || job->queued) {
+    if (!(now - submitted < load_seconds(&lane->brief)) || LOAD_SIGN(&job->abandoned) || LOAD_POINTER(&job->glances) != NULL
+        || LOAD_SIGN(&job->queued)) {
         return 0;
     }
     double wait = started > submitted ? started - submitted : 0.0, run = now > started ? now - started : 0.0;

@@ -150,7 +150,7 @@ set_ident(PyObject *self, PyObject *value, void *closure)
 PyObject *
 get_flag(PyObject *self, void *closure)
 {
-    return PyBool_FromLong(*PLACE(char, self, closure));
+    return PyBool_FromLong(LOAD_SIGN(PLACE(char, self, closure)));
 }
 
 int
@@ -163,6 +163,6 @@ set_flag(PyObject *self, PyObject *value, void *closure)
     if (flag < 0) {
         return -1;
     }
-    *PLACE(char, self, closure) = (char)flag;
+    STORE_SIGN(PLACE(char, self, closure), (char)flag);
     return 0;
 }
