@@ -5,16 +5,19 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
+import textwrap
 import threading
 import time
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from loopwatch import _compat
 from loopwatch.observe import _rest_py, rests
-from tests.implementations import NAMES, implementation
+from tests.implementations import NAMES, accelerator, implementation
 
 FOREVER = 1e9
 PATIENCE = 10.0
@@ -195,3 +198,50 @@ def test_a_gauge_that_is_forgotten_takes_its_loop_along(bench: Bench) -> None:
 def test_another_clock_than_ours_is_not_read() -> None:
     """A state that has one is looked at as often as one that cannot be told to wait on."""
     assert rests.make_gauge(None, 0.1, lambda: 0.0) is None
+
+
+STORY = """
+    import asyncio, sys, threading, time
+    import uvloop
+    from loopwatch._compat import clocks
+    from loopwatch.observe import rests
+    from loopwatch.observe.libuv import Libuv
+
+    assert rests.IN_C
+    libuv, bell, stop = Libuv(sys.modules["uvloop.loop"]), rests.make_bell(), threading.Event()
+    gauges = [rests.make_gauge(libuv, 1e9, clocks.monotonic) for _ in range(2)]
+
+    def doze():
+        while not stop.is_set():
+            bell.doze(0.0001, 1e9, 1e9, tuple(gauges))
+
+    sleeper = threading.Thread(target=doze)
+    sleeper.start()
+    for number in range(25):
+        loop = uvloop.new_event_loop()
+        pointer = libuv.pointer_of(loop)
+        libuv.configure(pointer)
+        for gauge in gauges:
+            gauge.set(loop, pointer, 0.0, 0.0)
+        time.sleep(0.002)
+        loop.run_until_complete(asyncio.sleep(0))
+        for gauge in gauges:
+            gauge.take_back()
+        loop.close()
+        del loop
+    stop.set()
+    bell.ring()
+    sleeper.join()
+"""
+
+
+@pytest.mark.needs("uvloop", programs=("valgrind",))
+def test_valgrind_finds_nothing_in_what_is_asked_in_c(tmp_path: Path) -> None:
+    """No counter is read of a loop that is closed and freed, and nothing is left over."""
+    accelerator()
+    if not _compat.gil_enabled():
+        pytest.skip("without the interpreter lock it needs an allocator of its own, which valgrind cannot look into")
+    from loopwatch.observe import _rest_c
+    from tests.valgrind import blamed
+
+    assert blamed(tmp_path, textwrap.dedent(STORY), _rest_c) == []
