@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode, urlsplit
 from urllib.request import urlopen
 
@@ -50,7 +50,10 @@ class Prometheus:
             with urlopen(f"{self.url}/api/v1/{path}?{urlencode(query)}", timeout=_LIMIT) as response:
                 return json.load(response)["data"]
         except URLError as error:
-            said = error.read().decode() if hasattr(error, "read") else error
+            said: object = error
+            if isinstance(error, HTTPError):
+                with error:
+                    said = error.read().decode()
             raise PrometheusFailed(f"{path} {query}: {said}") from error
 
     def query(self, expr: str) -> list[dict[str, Any]]:
@@ -121,7 +124,9 @@ def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> 
         try:
             with urlopen(f"{url}/-/ready", timeout=_LIMIT):
                 return
-        except (URLError, OSError):
+        except (URLError, OSError) as error:
+            if isinstance(error, HTTPError):
+                error.close()
             if process.poll() is not None or time.monotonic() > deadline:
                 raise PrometheusFailed(log.read_text(errors="replace")) from None
             time.sleep(0.05)
