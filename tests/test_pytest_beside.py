@@ -87,8 +87,13 @@ def test_wrong_options_are_told_and_cost_no_report(pytester: pytest.Pytester, mo
     refused = pytester.runpytest_subprocess(*plain, "--loopwatch-json", str(pytester.path))
     refused.assert_outcomes(passed=1, failed=1)
     refused.stdout.fnmatch_lines(["The test blocked: *", "*cannot be written: *"])
+    passing = pytester.runpytest_subprocess(*plain, "-k", "asserts", "--loopwatch-json", str(pytester.path))
+    passing.assert_outcomes(passed=1, deselected=1)
+    assert passing.ret == pytest.ExitCode.TESTS_FAILED  # what was asked for is not there
     misspelt = pytester.runpytest_subprocess(*plain, "-o", "loopwatch_own_code=shop-api")
     assert "ERROR: loopwatch_own_code: " in misspelt.stderr.str() and "INTERNALERROR" not in misspelt.stdout.str()
+    negative = pytester.runpytest_subprocess(*plain, "-o", "loopwatch_executor_wait=-1")
+    assert "ERROR: loopwatch_executor_wait in pytest's configuration: " in negative.stderr.str()
 
 
 def test_a_report_that_nobody_reads_to_its_end_is_no_error(tmp_path: Path) -> None:

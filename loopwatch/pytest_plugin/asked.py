@@ -29,11 +29,14 @@ class RunRequest:
     @staticmethod
     def of(config: pytest.Config, mode: str) -> RunRequest:
         """Raises pytest.UsageError for what cannot be."""
-        given = {name: _seconds(config, f"loopwatch_{name}") for name in ("threshold", "executor_wait")}
+        terms = Terms()
+        for name in ("threshold", "executor_wait"):
+            where = f"loopwatch_{name} in pytest's configuration"
+            terms = _made(terms, {name: _seconds(config, f"loopwatch_{name}")}, where)
         return RunRequest(
             mode=mode,
             whole=config.getoption("--loopwatch") and mode != "off",
-            terms=_made(Terms(), given, "the configuration, loopwatch_threshold and loopwatch_executor_wait"),
+            terms=terms,
             own_code=_own_code(config),
             json_file=config.getoption("--loopwatch-json"),
             slowest=config.getoption("--loopwatch-slowest"),
