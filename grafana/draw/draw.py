@@ -118,14 +118,19 @@ def _table(server: Prometheus, panel: Any, ended: float) -> dict[str, Any]:
             lines.setdefault(key, {})[title] = float(each["value"][1])
     ordered = sorted(lines, key=lambda key: -lines[key].get(titles[0], 0.0))
     columns: list[dict[str, Any]] = [
-        {"name": name, "unit": None, "values": [key[place] for key in ordered]} for place, name in enumerate(keys)
+        {"name": name, "unit": None, "values": [key[place] for key in ordered], **_overrides(panel, name)}
+        for place, name in enumerate(keys)
     ]
     for title in titles:
-        found = [each for each in panel["fieldConfig"]["overrides"] if each["matcher"]["options"] == title]
-        properties = {each["id"]: each["value"] for each in found[0]["properties"]}
         values = [lines[key].get(title) for key in ordered]
-        columns.append({"name": title, "values": values, "unit": "short", **properties})
+        columns.append({"name": title, "values": values, "unit": "short", **_overrides(panel, title)})
     return {"columns": columns}
+
+
+def _overrides(panel: Any, name: str) -> dict[str, Any]:
+    """What the panel says of one field."""
+    found = [each for each in panel["fieldConfig"]["overrides"] if each["matcher"]["options"] == name]
+    return {each["id"]: each["value"] for override in found for each in override["properties"]}
 
 
 @contextmanager

@@ -92,7 +92,7 @@ function Rows({ panel, table, width, height }) {
       name: column.name,
       type: column.unit === null ? FieldType.string : FieldType.number,
       values: column.values,
-      config: { unit: column.unit ?? undefined, decimals: column.decimals ?? undefined, custom: {} },
+      config: { unit: column.unit ?? undefined, decimals: column.decimals ?? undefined, custom: { width: column['custom.width'] } },
     })),
   });
   return <Table data={displayed([frame])[0]} width={width} height={height} />;
