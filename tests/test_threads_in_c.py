@@ -68,16 +68,20 @@ def test_calls_that_many_threads_give_are_each_counted_once() -> None:
     ran = [0] * (THREADS + 1)
     stopped = threading.Event()
     callbacks = [double, len, "".join]
+    errors: list[BaseException] = []
 
     def run() -> None:
-        while given or not stopped.is_set():
-            try:
-                stand_in = given.popleft()
-            except IndexError:
-                continue
-            with pytest.raises(TypeError):
-                stand_in(*range(9))
-            ran[-1] += 1
+        try:
+            while given or not stopped.is_set():
+                try:
+                    stand_in = given.popleft()
+                except IndexError:
+                    continue
+                with pytest.raises(TypeError):
+                    stand_in(*range(9))
+                ran[-1] += 1
+        except BaseException as error:
+            errors.append(error)
 
     class Given:
         """Hands out what stands for a callback."""
@@ -111,6 +115,7 @@ def test_calls_that_many_threads_give_are_each_counted_once() -> None:
     in_threads(give, look)
     stopped.set()
     running.join(60)
+    assert (errors, running.is_alive()) == ([], False)
     assert ran[-1] == THREADS * EACH
     assert bench.calls.waiting == 0
     assert (bench.calls.began, bench.calls.running) == (NEVER, None)
