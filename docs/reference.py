@@ -114,7 +114,7 @@ def _metric(row: Metric) -> str:
 
 def _together(row: Metric) -> str:
     alive = " of those that live" if row.type == "gauge" else ""
-    return ("their sum" if row.together == "sum" else "the greatest") + alive
+    return ("the sum" if row.together == "sum" else "the greatest") + (alive or " of all")
 
 
 # --- settings ----------------------------------------------------------------------------------
