@@ -31,7 +31,7 @@ measures durations and looks for nothing, fastapi-loopguard names requests, of w
 
 A *false alarm* is a matter of these rules, too. In *gc*, *sigstop* and *busy threads* the loop really is late: a tool
 that says so is right about the time. It counts as an alarm unless it also says that the collector, the stop or the
-other threads did it, since the code that happened to run is then taken for the culprit; few tools have a place for that.
+other threads did it, since the code that happened to run is then taken for the culprit; few tools can say it.
 """.splitlines()
 
 
