@@ -43,6 +43,8 @@ smartquotes = False  # what is quoted is often code
 
 html_theme = "furo"
 html_title = f"loopwatch {__version__}"
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False

@@ -60,16 +60,19 @@ others are estimated from buckets.
 SETTINGS_BEGIN = """\
 # Settings
 
-Written by `make reference` from [loopwatch/settings.py](../loopwatch/settings.py); do not edit it. Each is an argument
-of `loopwatch.install()` and a variable of the environment. An argument wins; in the environment lists are written with
-commas, and an empty variable counts as unset. A wrong value or a misspelt name raises `SettingsError`, which says
-what is allowed.
+Written by `make reference` from [loopwatch/settings.py](../loopwatch/settings.py); do not edit it. Each is an argument,
+`loopwatch.install(threshold=0.1)`, and a variable of the environment, `LOOPWATCH_THRESHOLD=0.1`. An argument wins; in
+the environment lists are written with commas, and an empty variable counts as unset. A wrong value or a misspelt name
+raises `SettingsError`, which says what is allowed. [What to set first](service.md#what-to-do-in-production-first) in
+production is little.
+
+A *step* is one run of one callback by the loop, a *turn* one round of the loop between two polls for I/O.
 """
 
 SWITCHES = """\
 ## Before there is a watch
 
-Two variables are no settings: they are read when loopwatch is built and when it is imported. `0`, `false`, `no` and
+Two variables are not settings: they are read when loopwatch is built and when it is imported. `0`, `false`, `no` and
 `off` count as unset.
 """
 
@@ -114,7 +117,7 @@ def _metric(row: Metric) -> str:
 
 def _together(row: Metric) -> str:
     alive = " of those that live" if row.type == "gauge" else ""
-    return ("their sum" if row.together == "sum" else "the greatest") + alive
+    return ("the sum" if row.together == "sum" else "the greatest") + (alive or " of all")
 
 
 # --- settings ----------------------------------------------------------------------------------

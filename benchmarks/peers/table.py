@@ -28,6 +28,10 @@ What counts as seen, right or false is stated in one place, `benchmarks/peers/ju
 The programs and the rules were written by the authors of loopwatch, with what loopwatch is for in mind. The tools have
 different aims, and a row is no grade: blockbuster and pyleak are made for tests, OpenTelemetry's instrumentation
 measures durations and looks for nothing, fastapi-loopguard names requests, of which these programs have but one.
+
+A *false alarm* is a matter of these rules, too. In *gc*, *sigstop* and *busy threads* the loop really is late: a tool
+that says so is right about the time. It counts as an alarm unless it also says that the collector, the stop or the
+other threads did it, since the code that happened to run is then taken for the culprit; few tools can say it.
 """.splitlines()
 
 
