@@ -242,3 +242,24 @@ def test_a_child_of_a_fork_in_the_middle_of_a_look_ends() -> None:
     """The thread that looked is not there to end its look; the child's own run ends all the same."""
     done = run(FORKED)
     assert done.stdout == "exit 7\n", done.stderr
+
+
+def test_a_close_that_was_taken_before_ours_was_in_place_is_none_of_our_business() -> None:
+    """The run had begun before, too: so nobody tells of its end, nor that the counters are gone."""
+    told = run(
+        """
+        import asyncio, contextlib, time, loopwatch, uvloop
+
+        async def main():
+            loopwatch.install(threshold=0.05)
+            await asyncio.sleep(0.5)
+
+        with contextlib.ExitStack() as stack:
+            loop = uvloop.new_event_loop()
+            stack.callback(loop.close)
+            loop.run_until_complete(main())
+        time.sleep(0.3)
+        print(loop.is_closed(), loopwatch.current() is not None)
+        """
+    )
+    assert (told.returncode, told.stdout) == (0, "True True\n"), told.stderr
