@@ -267,8 +267,9 @@ def test_a_close_that_was_taken_before_ours_was_in_place_is_none_of_our_business
 
 
 ASKED = """
-import gc, os, threading, time
+import gc, os, threading, time, warnings
 
+warnings.simplefilter("ignore", DeprecationWarning)  # to fork with threads is what is tested
 given = []
 
 def note(until=0.0):  # the other thread may give itself what it likes meanwhile
