@@ -275,7 +275,7 @@ given = []
 def note(until=0.0):  # the other thread may give itself what it likes meanwhile
     end = time.monotonic() + until
     while True:
-        given.append(any(loop in gc.get_referents(state._gauge) for state in watch._loops.states.values()))
+        given.append(any(loop in gc.get_referents(state._gauge) for state in list(watch._loops.states.values())))
         if time.monotonic() >= end:
             return
         time.sleep(0.001)
