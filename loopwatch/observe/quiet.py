@@ -30,6 +30,10 @@ class Quiet:
         for gauge in self._given:
             gauge.take_back()
 
+    def after_fork(self) -> None:
+        """In the child: what was given may be in the hands of the thread that is not there, so it is left alone."""
+        self._given = ()
+
     def all(self) -> list[LoopState]:
         return [state for state in list(self._states.values()) if not state.wakes_sampler]
 

@@ -191,6 +191,7 @@ class Sampler:
     def after_fork(self) -> None:
         """In the child there is no thread, and nothing was seen yet."""
         self._thread = None
+        self._quiet.after_fork()
         self._close_files()
         self._seen.clear()
         self._blind.clear()
