@@ -26,6 +26,7 @@ from .observe.hooks import Hooks
 from .observe.jobs import faults
 from .observe.loop_state import Held, Outlets
 from .observe.pools import PoolWatch
+from .observe.quiet import forks
 from .observe.sampler import Alarm, Sampler
 from .observe.spans import Tracing
 from .observe.steps import IMPLEMENTATION, how_timed
@@ -117,13 +118,25 @@ def current() -> Watch | None:
 def _hook_fork() -> None:
     global _fork_hooked
     if not _fork_hooked and hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_after_fork)
+        os.register_at_fork(before=_before_fork, after_in_parent=_forked, after_in_child=_after_fork)
         _fork_hooked = True
+
+
+def _before_fork() -> None:
+    forks.append(None)
+    if _current is not None:
+        _current._sampler.before_fork()
+
+
+def _forked() -> None:
+    if forks:  # it may have begun before we were told of forks
+        forks.pop()
 
 
 def _after_fork() -> None:
     global _lock
     _lock = threading.RLock()
+    forks.clear()
     _compat.collect_again()
     if _current is not None:
         _current._after_fork()

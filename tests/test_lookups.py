@@ -162,6 +162,24 @@ def test_the_coroutine_looks_the_same(events: RecordingReporter) -> None:
         assert uvloop.run(looks()) == before
 
 
+@pytest.mark.parametrize("task", [asyncio.Task, asyncio.tasks._PyTask], ids=["c", "python"])  # type: ignore[attr-defined]
+def test_who_looks_at_all_of_it_takes_nothing_from_whoever_awaits_it(watch: loopwatch.Watch, task: Any) -> None:
+    """As a debugger does, which asks for each attribute and calls none."""
+
+    async def awaits(coroutine: Any) -> Any:
+        return await coroutine
+
+    async def looks() -> Any:
+        loop = asyncio.get_running_loop()
+        for wrap in (awaits, lambda coroutine: coroutine):
+            coroutine = loop.getnameinfo(("127.0.0.1", 80), socket.NI_NUMERICHOST)
+            inspect.getmembers(coroutine)
+            found = await task(wrap(coroutine), loop=loop)
+        return found
+
+    assert uvloop.run(looks())[0] == "127.0.0.1"
+
+
 async def refused_name(loop: Any) -> Any:
     return await loop.getaddrinfo("nowhere", 80, **ONLY_NUMERIC)
 

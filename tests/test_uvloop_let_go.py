@@ -15,6 +15,7 @@ import pytest
 
 from loopwatch.observe.alarm import Alarm
 from loopwatch.observe.loop_state import Outlets
+from loopwatch.observe.rests import IN_C
 from loopwatch.observe.uvloop_state import UvloopState
 from loopwatch.testing import RecordingReporter
 from tests.holding import watching
@@ -242,3 +243,72 @@ def test_a_child_of_a_fork_in_the_middle_of_a_look_ends() -> None:
     """The thread that looked is not there to end its look; the child's own run ends all the same."""
     done = run(FORKED)
     assert done.stdout == "exit 7\n", done.stderr
+
+
+def test_a_close_that_was_taken_before_ours_was_in_place_is_none_of_our_business() -> None:
+    """The run had begun before, too: so nobody tells of its end, nor that the counters are gone."""
+    told = run(
+        """
+        import asyncio, contextlib, time, loopwatch, uvloop
+
+        async def main():
+            loopwatch.install(threshold=0.05)
+            await asyncio.sleep(0.5)
+
+        with contextlib.ExitStack() as stack:
+            loop = uvloop.new_event_loop()
+            stack.callback(loop.close)
+            loop.run_until_complete(main())
+        time.sleep(0.3)
+        print(loop.is_closed(), loopwatch.current() is not None)
+        """
+    )
+    assert (told.returncode, told.stdout) == (0, "True True\n"), told.stderr
+
+
+ASKED = """
+import gc, os, threading, time, warnings
+
+warnings.simplefilter("ignore", DeprecationWarning)  # to fork with threads is what is tested
+given = []
+
+def note(until=0.0):  # the other thread may give itself what it likes meanwhile
+    end = time.monotonic() + until
+    while True:
+        given.append(any(loop in gc.get_referents(state._gauge) for state in list(watch._loops.states.values())))
+        if time.monotonic() >= end:
+            return
+        time.sleep(0.001)
+
+os.register_at_fork(before=lambda: note(0.1))  # the first to be registered is the last to be called
+
+import loopwatch, uvloop
+
+def fork():  # no job of an executor: while one lasts the sampler is awake
+    for _ in range(3):
+        deadline = time.monotonic() + 10
+        while not given or not given[-1]:  # until it dozes, also after a fork
+            assert time.monotonic() < deadline, "it has not dozed"
+            note()
+        given.clear()
+        if (child := os.fork()) == 0:
+            os._exit(7)
+        os.waitpid(child, 0)
+        print(set(given))
+    loop.call_soon_threadsafe(loop.stop)
+
+with loopwatch.install(reporters=[], prometheus=False, threshold=0.01) as watch:
+    loop = uvloop.new_event_loop()
+    threading.Thread(target=fork, daemon=True).start()
+    loop.call_later(40, loop.stop)
+    loop.run_forever()
+    loop.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+@pytest.mark.skipif(not IN_C, reason="in Python nobody is asked without the interpreter, which a fork needs")
+def test_while_a_process_forks_nobody_is_within_libuv() -> None:
+    """Who asks a loop holds a mutex of its, which would never be free in the child; and the next doze is as before."""
+    done = run(ASKED)
+    assert (done.returncode, done.stdout) == (0, "{False}\n" * 3), done.stderr

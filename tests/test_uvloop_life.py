@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import subprocess
@@ -338,6 +339,21 @@ def test_a_loop_that_runs_in_another_thread_is_taken_in(events: RecordingReporte
         thread.join()
         loop.close()
     assert stall.loop == "other" and [frame.function for frame in stall.stack] == ["block"]
+
+
+def test_a_loop_may_be_closed_as_it_is_met(watch: loopwatch.Watch) -> None:
+    """It ran as it was found, in another thread: an install there and then does not fail for that. Else it does."""
+    loop = uvloop.new_event_loop()
+    loop.close()
+    assert watch._hooks.foreign_loops.meet(loop)
+
+    class Refusing(uvloop.Loop):  # type: ignore[name-defined, misc]
+        def call_soon_threadsafe(self, *given: Any, **named: Any) -> Any:
+            raise RuntimeError("not today")
+
+    loop = Refusing()
+    with contextlib.closing(loop), pytest.raises(RuntimeError, match="not today"):
+        watch._hooks.foreign_loops.meet(loop)
 
 
 def test_a_loop_goes_on_unwatched(events: RecordingReporter) -> None:

@@ -311,5 +311,15 @@ def test_whose_run_is_over_is_not_asked_any_more(monkeypatch: pytest.MonkeyPatch
     assert watched.state.gauge() is None
 
 
+def test_a_run_of_whose_end_nobody_tells_has_no_gauge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever closes the loop may not tell of that either."""
+    monkeypatch.setattr("loopwatch.observe.counted_loop.make_gauge", made_gauge)
+    watched = waiting()
+    watched.state.told_of_end = False
+    assert watched.state.gauge() is None
+    watched.state.told_of_end = True
+    assert watched.waits_on()
+
+
 def made_gauge(libuv: Any, most: float, clock: Any) -> Gauge:
     return Gauge(lambda pointer: round(libuv.idle(pointer) * 1e9), most)

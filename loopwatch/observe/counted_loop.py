@@ -78,9 +78,12 @@ class CountedLoop(LoopState):
     # --- reading ---
 
     def gauge(self) -> Any:
+        """None also where nobody tells of the run's end: then a ``close`` that the application had taken from the loop
+        before ours was in place may free the counters, unheard, and only who holds the interpreter can ask for that.
+        """
         with self._gate:
             last, (loop, pointer) = self._last, self._open()
-            waited = self.ran < 0 and last.polling and self.mark == NEVER
+            waited = self.ran < 0 and self.told_of_end and last.polling and self.mark == NEVER
             if self._gauge is None or pointer is None or not waited:
                 return None
             self._gauge.set(loop, pointer, last.at, last.idle)

@@ -25,6 +25,8 @@ _FUTURES = (asyncio.Future, futures._PyFuture)  # type: ignore[attr-defined]
 _GATHERED: Any = tasks._GatheringFuture  # type: ignore[attr-defined]
 _WAIT = asyncio.wait.__code__
 
+_NOTHING: Any = object()
+
 Find = Callable[[Any, Any], Iterable[Any]]
 """Gives the futures of the lookups that a coroutine waits for, from the coroutine and what it has yielded."""
 
@@ -60,8 +62,8 @@ class Waiting:
     ``begin(future, submitted)`` makes a job of each.
     """
 
-    __slots__ = ("__name__", "__qualname__", "__weakref__", "_begin", "_coroutine", "_find", "_jobs", "_stages",
-                 "cr_code")  # fmt: skip
+    __slots__ = ("__name__", "__qualname__", "__weakref__", "_awaited", "_begin", "_coroutine", "_find", "_jobs",
+                 "_stages", "cr_code")  # fmt: skip
 
     def __init__(
         self, coroutine: Any, stages: int, find: Find, begin: Callable[[Any, float], LookupJob | None]
@@ -71,6 +73,8 @@ class Waiting:
         self._find = find
         self._begin: Any = begin
         self._jobs: list[LookupJob] = []
+        self._awaited: Any = _NOTHING
+        """What the coroutine waits for, until that was handed out: who asks for ``__next__`` may not call it."""
         # What is asked for without running any code of an object's own, see handles.py.
         self.__name__, self.__qualname__ = coroutine.__name__, coroutine.__qualname__
         self.cr_code = coroutine.cr_code
@@ -88,6 +92,8 @@ class Waiting:
 
     @property
     def __next__(self) -> Callable[[], Any]:
+        if self._awaited is not _NOTHING:
+            return self._hand_out
         self._came_back()
         if self._stages <= 0:
             self._begin = None
@@ -97,7 +103,7 @@ class Waiting:
 
     @property
     def send(self) -> Callable[[Any], Any]:
-        if self._stages > 0:
+        if self._stages > 0 or self._awaited is not _NOTHING:
             return self._send
         self._came_back()
         return self._coroutine.send  # type: ignore[no-any-return]
@@ -133,7 +139,12 @@ class Waiting:
             if theirs(error):
                 raise
             _faults.append(error)
-        return lambda: awaited
+        self._awaited = awaited
+        return self._hand_out
+
+    def _hand_out(self) -> Any:
+        awaited, self._awaited = self._awaited, _NOTHING
+        return awaited
 
     def _wait_for(self, awaited: Any, submitted: float) -> None:
         for future in self._find(self._coroutine, awaited):

@@ -7,9 +7,12 @@ from typing import Any
 
 from .loop_state import LoopState
 
+forks: list[None] = []
+"""One for each fork that is under way in this process."""
+
 
 class Quiet:
-    """On the sampler's thread. ``until``: by the clock, how long nothing else needs to be looked at."""
+    """On the sampler's thread, but for ``before_fork``. ``until``: by the clock, how long nothing else is due."""
 
     def __init__(
         self, states: dict[int, LoopState], until: Callable[[], float], on_fault: Callable[[BaseException], None]
@@ -17,6 +20,19 @@ class Quiet:
         self._states = states
         self.until = until
         self._on_fault = on_fault
+        self._given: tuple[Any, ...] = ()
+
+    def before_fork(self) -> None:
+        """When this returns nobody is within libuv without the interpreter, until ``forks`` are over.
+
+        Who asks holds a mutex of the loop's for a moment. A child that is forked then would find it held for good.
+        """
+        for gauge in self._given:
+            gauge.take_back()
+
+    def after_fork(self) -> None:
+        """In the child: what was given may be in the hands of the thread that is not there, so it is left alone."""
+        self._given = ()
 
     def all(self) -> list[LoopState]:
         return [state for state in list(self._states.values()) if not state.wakes_sampler]
@@ -32,7 +48,9 @@ class Quiet:
                         break
                     found.append(gauge)
             else:
-                return tuple(found)
+                self._given = tuple(found)
+                if not forks:  # asked last: one that begins from here on takes back what is given
+                    return self._given
         except Exception as error:
             self._on_fault(error)
         for gauge in found:  # what is set holds its loop
@@ -40,4 +58,4 @@ class Quiet:
         return ()
 
 
-__all__ = ["Quiet"]
+__all__ = ["Quiet", "forks"]

@@ -184,9 +184,14 @@ class Sampler:
             pause.wait(0.001)
         return True
 
+    def before_fork(self) -> None:
+        """In the thread that forks, with ``forks`` told."""
+        self._quiet.before_fork()
+
     def after_fork(self) -> None:
         """In the child there is no thread, and nothing was seen yet."""
         self._thread = None
+        self._quiet.after_fork()
         self._close_files()
         self._seen.clear()
         self._blind.clear()

@@ -141,7 +141,11 @@ class UvloopHook:
         here = asyncio._get_running_loop() is loop
         if here:  # in a step of it
             self._begin(loop, _depth_of_step(loop), told_of_end=False)
-        loop.call_soon_threadsafe(self._arrive, loop)
+        try:
+            loop.call_soon_threadsafe(self._arrive, loop)
+        except RuntimeError:
+            if not loop.is_closed():  # meanwhile, in another thread: then there is nothing to be seen
+                raise
         return True
 
     def _known(self, loop: Any) -> UvloopState | None:
