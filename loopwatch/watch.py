@@ -352,6 +352,7 @@ class Watch:
             pools=self._executors.kinds,
             executors=dict(self._executors.foreign.met),
             anyio=self._hooks.anyio.seen,
+            anyio_late=self._hooks.anyio.late,
             modules=sys.modules,
             untold=self._untold,
         )
