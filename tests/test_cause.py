@@ -130,6 +130,23 @@ def test_who_had_to_wait_for_a_cpu_is_not_charged_with_that(
 
 
 @pytest.mark.parametrize(
+    ("activities", "queued", "expected"),
+    [
+        (("sleep",), 1.0, ("wait", True)),
+        (("sleep", "sleep", "running"), 1.0, ("wait", True)),
+        (("running", "running", "sleep"), 1.0, ("unknown", False)),
+    ],
+)
+def test_who_is_seen_asleep_was_not_ready_for_a_cpu(activities: Any, queued: float, expected: tuple[str, bool]) -> None:
+    """What was counted around the stall is a guess; the looks at it are none, where they came in time."""
+    facts = overrun(1.0, seen(*activities), cpu_seconds=0.0, queued_seconds=queued)
+    assert cause(facts) == expected
+    assert evidence(facts)["queued_seconds"] == pytest.approx(1 - activities.count("sleep") / len(activities), abs=1e-5)
+    late = overrun(1.0, seen(*activities, late=0.5), cpu_seconds=0.0, queued_seconds=queued)
+    assert evidence(late)["queued_seconds"] == queued
+
+
+@pytest.mark.parametrize(
     ("cpu", "queued", "expected"),
     [(0.05, 0.9, ("cpu", True)), (0.049, 0.9, ("unknown", False)), (0.05, HALF, ("cpu", True))],
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ..facts import Overrun, RawFrame, Sample
@@ -44,8 +45,17 @@ class Verdict(NamedTuple):
 
 def decide(overrun: Overrun, looks: Sequence[Look]) -> Verdict:
     """The first cause that the evidence carries. ``looks`` are the overrun's samples, weighed."""
+    overrun = _not_queued_asleep(overrun, looks)
     evidence = _numbers(overrun, looks)
     return _done_to_it(overrun, looks, evidence) or _done_by_it(overrun, looks, evidence)
+
+
+def _not_queued_asleep(overrun: Overrun, looks: Sequence[Look]) -> Overrun:
+    """A thread that is seen to wait for something else is not ready for a CPU, whatever was counted around it."""
+    queued = overrun.queued_seconds
+    asleep = seconds_of(look for look in looks if look.sure and look.sample.activity in (*_WAITS, "other"))
+    most = max(0.0, overrun.duration - asleep)
+    return overrun if queued is None or queued <= most else replace(overrun, queued_seconds=most)
 
 
 def _done_to_it(overrun: Overrun, looks: Sequence[Look], evidence: dict[str, Any]) -> Verdict | None:
