@@ -254,3 +254,34 @@ def test_a_collection_that_code_asked_for_is_charged_to_it() -> None:
     by_itself = overrun(gc_seconds=0.9, gc_frames=(AT_WORK,), cpu_seconds=1.0)
     assert cause(by_itself) == ("gc", False)
     assert "call" not in evidence(by_itself)
+
+
+# --- asyncio's debug mode ----------------------------------------------------------------------
+
+
+NOTES = calls("stack()", "asyncio.format_helpers", "/lib/asyncio/format_helpers.py", "extract_stack")
+ASKS = calls("stack()", "traceback", "/lib/traceback.py", "extract_stack")
+MAKES = calls("note()", "asyncio.base_events", "/lib/asyncio/base_events.py", "call_at")
+
+
+@pytest.mark.parametrize(
+    ("frames", "expected"),
+    [
+        ((AT_WORK, MAKES, NOTES), ("unknown", False)),
+        ((AT_WORK, MAKES, ASKS), ("unknown", False)),  # a task or a future, which is of C
+        ((AT_WORK, ASKS), ("wait", True)),  # own code asks for the stack
+        ((AT_WORK, MAKES), ("wait", True)),
+    ],
+)
+@pytest.mark.parametrize("cpu", [0.0, 0.9])
+def test_what_the_debug_mode_notes_is_not_charged_to_who_made_the_handle(
+    frames: Any, expected: tuple[str, bool], cpu: float
+) -> None:
+    """It reads source files, in the middle of a step."""
+    activity = "running" if cpu else "file"
+    samples = [each._replace(frames=frames) for each in seen(activity, activity)]
+    facts = overrun(1.0, samples, cpu_seconds=cpu)
+    assert cause(facts) == (("cpu", True) if cpu and expected[1] else expected)
+    assert (evidence(facts).get("waited_for") == "debug") is (not expected[1])
+    other = overrun(1.0, [samples[0], *seen("file", "file", "file")[1:]], cpu_seconds=0.0)
+    assert evidence(other)["waited_for"] == "file"  # less than half of the time
