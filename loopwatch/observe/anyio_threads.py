@@ -121,7 +121,7 @@ class AnyioHook:
         """Whether it may have come after the first jobs."""
         self.loops_run: Callable[[], bool] = lambda: False
         """Whether any loop runs now."""
-        self._missable = False
+        self._may_miss = False
         """Whether a loop has run that may have loaded all of AnyIO, and begun jobs, since it was last looked for."""
         self._backend: Any = None
         self._kept: list[_Patch] = []
@@ -154,7 +154,7 @@ class AnyioHook:
             try:
                 if backend is None:
                     self._await_backend()
-                    self._missable = not by_the_way or self.loops_run()
+                    self._may_miss = not by_the_way or self.loops_run()
                 else:
                     self._take_in(backend, by_the_way)
             except BaseException as error:
@@ -176,8 +176,8 @@ class AnyioHook:
         owner = vars(backend).get("AsyncIOBackend", backend)
         if _ENTRY in vars(owner):  # otherwise it is being imported right now, and the next refresh finds all of it
             self._backend = backend
-            missable = self._missable or (by_the_way and self.loops_run())
-            self.late = missable and not self._awaits_in(sys.modules.get(_CHOOSER))
+            missed = self._may_miss or (by_the_way and self.loops_run())
+            self.late = missed and not self._awaits_in(sys.modules.get(_CHOOSER))
             self._take_out()
             self._put(_patch_entry(owner))
             self.seen = True
@@ -197,7 +197,7 @@ class AnyioHook:
             _active = None
         with self._lock:
             self._take_out()
-            self.seen = self.late = self._missable = False
+            self.seen = self.late = self._may_miss = False
             self._backend = None
             for pool in list(self._pools.values()):
                 self.executors.pools.discard(pool)
