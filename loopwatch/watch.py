@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import os
 import sys
@@ -229,18 +230,50 @@ class Watch:
         """Stop watching and put every hook back; events so far are delivered (it takes two seconds at most).
 
         Inside a coroutine slow reporters hold the loop for a tenth of a second; then a thread goes on to wait for
-        them. Idempotent, from any thread; also done when the interpreter exits.
+        them. Idempotent, from any thread; also done when the interpreter exits. Where another tool refuses to let a
+        loop's thread wait, the hooks are out all the same, and a thread does the rest.
         """
         global _current
+        refused: Exception | None = None
         with _lock:
             if not self._installed:
                 return
             self._accounts.retire_loops()
             self._coverage()  # for the last time: of hooks that are gone nothing can be said
-            self._take_out()
+            try:
+                self._take_out()
+            except Exception as error:
+                refused = error
             if _current is self:
                 _current = None
         atexit.unregister(self.uninstall)
+        try:
+            if refused is None:
+                self._end()
+        except Exception as error:
+            refused = error
+        if refused is not None:
+            self._end_elsewhere(refused)
+            if asyncio._get_running_loop() is None:  # then it is an error of its own, and nobody's service fails by it
+                raise refused
+
+    def _end_elsewhere(self, refused: Exception) -> None:
+        """What raises in a running loop may be done in a thread that has none. It is no daemon: an exit awaits it."""
+        rest = threading.Thread(target=self._end_after, args=(refused,), name="loopwatch-ending")
+        try:
+            rest.start()
+        except RuntimeError:  # no thread can be had
+            raise refused from None
+        except Exception as error:  # to wait until it runs was refused as well: it runs
+            self._faults.append(error)
+
+    def _end_after(self, refused: Exception) -> None:
+        self._notices.refused(refused)
+        self._exporters.close()
+        self._end()
+
+    def _end(self) -> None:
+        """End every thread, and tell what was not told yet. May be called again where it has raised."""
         deadline = _compat.clocks.monotonic() + _PATIENCE
         self._sampler.stop(_PATIENCE / 2)
         self._hooks.anyio.uninstall()  # once more: the sampler may have been about to put its hook in place
@@ -365,6 +398,7 @@ class Watch:
             pools=self._executors.kinds,
             executors=dict(self._executors.foreign.met),
             anyio=self._hooks.anyio.seen,
+            anyio_late=self._hooks.anyio.late,
             modules=sys.modules,
             untold=self._untold,
         )

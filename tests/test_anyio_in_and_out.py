@@ -292,3 +292,50 @@ def test_a_hook_that_never_met_anyio_leaves_no_trace() -> None:
     assert asyncio.run(main()) == 3
     assert not hook.seen and not executors.ended()
     """)
+
+
+LAZILY = """
+    import asyncio, sys
+    import loopwatch
+    {before}
+
+    watch = loopwatch.install(prometheus=False, reporters=[], threshold=5)
+
+    async def main():
+        {within}
+        await anyio.to_thread.run_sync(len, "abc")
+
+    {run}
+    now = watch.snapshot()
+    print(sum(sum(each.outcomes.values()) for each in now.executors))
+    print(*(each.seen for each in now.coverage if each.subject == "AnyIO worker threads"))
+    watch.uninstall()
+    loaders = [sys.modules.get(name) for name in ("anyio._lazyimport", "anyio._core._eventloop")]
+    assert all(each.import_module.__module__ == "importlib" for each in loaders if each is not None)
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "within", "run", "told"),
+    [
+        ("import anyio", "pass", "anyio.run(main)", [["1", "exact"]]),
+        ("import anyio", "pass", "asyncio.run(asyncio.sleep(0)); anyio.run(main)", [["1", "exact"]]),
+        ("import anyio", "anyio.to_thread", "asyncio.run(main())", [["1", "exact"]]),
+        ("import anyio.to_thread", "pass", "asyncio.run(main())", [["1", "exact"]]),
+        # The sampler may come in time, and then all is seen: nobody knows, so it is not called exact.
+        ("", "import anyio.to_thread", "asyncio.run(main())", [["0", "partial"], ["1", "partial"], ["1", "exact"]]),
+        (
+            "",
+            "import anyio.to_thread",
+            "asyncio.run(main()); asyncio.run(asyncio.sleep(0))",
+            [["0", "partial"], ["1", "partial"], ["1", "exact"]],
+        ),
+    ],
+    ids=["run", "run after another", "lazily in a loop", "before", "in a loop", "in a loop before another"],
+)
+def test_the_first_job_is_seen_or_said_to_be_missed(before: str, within: str, run: str, told: list[list[str]]) -> None:
+    """AnyIO loads itself piece by piece: whenever it does, no job goes by while the coverage says that it saw all."""
+    code = textwrap.dedent(LAZILY).format(before=before, within=within, run=run)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() in told

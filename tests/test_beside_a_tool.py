@@ -76,7 +76,7 @@ def test_what_stands_in_the_place_of_a_call_changes_neither_cause_nor_remedy(too
 
 
 REFUSED = """
-import asyncio, json
+import asyncio, json, threading, time
 from blockbuster import BlockBuster, BlockingError
 import loopwatch
 from tests.beside_a_tool import in_place
@@ -84,20 +84,32 @@ from tests.beside_a_tool import in_place
 blockbuster = BlockBuster()
 before = in_place()
 
-async def main(call):
+async def main(call, hold=0.0):
+    time.sleep(hold)
     blockbuster.activate()
     try:
         call()
     except BlockingError:
         return True
+    else:
+        return False
     finally:
         blockbuster.deactivate()
 
 refused = [asyncio.run(main(loopwatch.install))]
 gone = [loopwatch.current() is None and in_place() == before]
-loopwatch.install(prometheus=False)
-refused.append(asyncio.run(main(loopwatch.uninstall)))
-gone.append(loopwatch.current() is None and in_place() == before)
+for serves in (False, True):
+    told = []
+    watch = loopwatch.install(prometheus=serves, reporters=[told.append])
+    if serves:
+        watch.serve_metrics(0)
+    time.sleep(0.01)
+    refused.append(asyncio.run(main(loopwatch.uninstall, 0.12)))
+    gone.append(loopwatch.current() is None and in_place() == before)
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread():
+            thread.join(30)
+    gone.append(threading.active_count() == 1 and [each.cause for each in told] == ["wait"])
 with loopwatch.install(prometheus=False):
     asyncio.run(asyncio.sleep(0))
 print(json.dumps([refused, gone, in_place() == before]))
@@ -105,10 +117,12 @@ print(json.dumps([refused, gone, in_place() == before]))
 
 
 @pytest.mark.needs("blockbuster")
-def test_what_blockbuster_refuses_leaves_no_hook_behind() -> None:
-    """Where it was not told to let us, neither the way in nor the way out leaves anything of ours in place."""
+def test_what_blockbuster_refuses_leaves_nothing_behind() -> None:
+    """Where it was not told to let us: the way in raises; on the way out all hooks and threads end, and all is told."""
     done = subprocess.run(
         [sys.executable, "-c", REFUSED], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == [[True, True], [True, True], True]
+    assert json.loads(done.stdout) == [[True, False, False], [True] * 5, True]
+    assert done.stderr.count("uninstall() could not go on (BlockingError: ") == 2
+    assert "Traceback" not in done.stderr

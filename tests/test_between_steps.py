@@ -107,3 +107,30 @@ def test_the_end_of_what_a_callback_was_given_is_not_charged_to_the_next_step(
     if starved(longest):
         pytest.skip(BUSY)
     assert (longest.cause, longest.evidence["waited_for"]) == ("unknown", "loop")
+
+
+@pytest.mark.parametrize("make", ["timer", "task"])
+def test_what_asyncios_debug_mode_reads_is_no_steps_doing(make: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It notes where each handle and task was made, and asks the disk for the source files: that may be busy."""
+    reading: list[str | None] = []
+
+    def read_slowly(file: str | None = None) -> None:
+        if not reading:
+            reading.append(file)
+            time.sleep(0.4)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        monkeypatch.setattr("linecache.checkcache", read_slowly)
+        if make == "timer":
+            loop.call_later(0.0, len, "")
+        else:
+            await loop.create_task(asyncio.sleep(0))
+
+    recorder = RecordingReporter()
+    with loopwatch.install(reporters=[recorder], prometheus=False) as watch:
+        asyncio.run(main(), debug=True)
+        watch.flush()
+    assert reading
+    stall = max((each for each in recorder.stalls if not each.in_progress), key=lambda each: each.duration)
+    assert (stall.cause, stall.culprit, stall.evidence["waited_for"]) == ("unknown", None, "debug")

@@ -130,6 +130,23 @@ def test_who_had_to_wait_for_a_cpu_is_not_charged_with_that(
 
 
 @pytest.mark.parametrize(
+    ("activities", "queued", "expected"),
+    [
+        (("sleep",), 1.0, ("wait", True)),
+        (("sleep", "sleep", "running"), 1.0, ("wait", True)),
+        (("running", "running", "sleep"), 1.0, ("unknown", False)),
+    ],
+)
+def test_who_is_seen_asleep_was_not_ready_for_a_cpu(activities: Any, queued: float, expected: tuple[str, bool]) -> None:
+    """What was counted around the stall is a guess; the looks at it are none, where they came in time."""
+    facts = overrun(1.0, seen(*activities), cpu_seconds=0.0, queued_seconds=queued)
+    assert cause(facts) == expected
+    assert evidence(facts)["queued_seconds"] == pytest.approx(1 - activities.count("sleep") / len(activities), abs=1e-5)
+    late = overrun(1.0, seen(*activities, late=0.5), cpu_seconds=0.0, queued_seconds=queued)
+    assert evidence(late)["queued_seconds"] == queued
+
+
+@pytest.mark.parametrize(
     ("cpu", "queued", "expected"),
     [(0.05, 0.9, ("cpu", True)), (0.049, 0.9, ("unknown", False)), (0.05, HALF, ("cpu", True))],
 )
@@ -237,3 +254,34 @@ def test_a_collection_that_code_asked_for_is_charged_to_it() -> None:
     by_itself = overrun(gc_seconds=0.9, gc_frames=(AT_WORK,), cpu_seconds=1.0)
     assert cause(by_itself) == ("gc", False)
     assert "call" not in evidence(by_itself)
+
+
+# --- asyncio's debug mode ----------------------------------------------------------------------
+
+
+NOTES = calls("stack()", "asyncio.format_helpers", "/lib/asyncio/format_helpers.py", "extract_stack")
+ASKS = calls("stack()", "traceback", "/lib/traceback.py", "extract_stack")
+MAKES = calls("note()", "asyncio.base_events", "/lib/asyncio/base_events.py", "call_at")
+
+
+@pytest.mark.parametrize(
+    ("frames", "expected"),
+    [
+        ((AT_WORK, MAKES, NOTES), ("unknown", False)),
+        ((AT_WORK, MAKES, ASKS), ("unknown", False)),  # a task or a future, which is of C
+        ((AT_WORK, ASKS), ("wait", True)),  # own code asks for the stack
+        ((AT_WORK, MAKES), ("wait", True)),
+    ],
+)
+@pytest.mark.parametrize("cpu", [0.0, 0.9])
+def test_what_the_debug_mode_notes_is_not_charged_to_who_made_the_handle(
+    frames: Any, expected: tuple[str, bool], cpu: float
+) -> None:
+    """It reads source files, in the middle of a step."""
+    activity = "running" if cpu else "file"
+    samples = [each._replace(frames=frames) for each in seen(activity, activity)]
+    facts = overrun(1.0, samples, cpu_seconds=cpu)
+    assert cause(facts) == (("cpu", True) if cpu and expected[1] else expected)
+    assert (evidence(facts).get("waited_for") == "debug") is (not expected[1])
+    other = overrun(1.0, [samples[0], *seen("file", "file", "file")[1:]], cpu_seconds=0.0)
+    assert evidence(other)["waited_for"] == "file"  # less than half of the time

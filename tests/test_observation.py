@@ -94,6 +94,27 @@ def test_the_time_in_the_queue_is_counted_between_the_nearest_readings(
     assert found == (None if expected is None else pytest.approx(expected))
 
 
+def look(at: float, counted: float, activity: Any, read_at: float = 0.0) -> Look:
+    return Look(Sample(at, 100.0, 0.0, (), activity=activity), queued(read_at or at, counted))
+
+
+@pytest.mark.parametrize(
+    ("looks", "most"),
+    [
+        ([look(100.1, 1.6, "sleep"), look(100.9, 1.6, "sleep")], 0.2),
+        ([look(100.1, 1.6, "sleep"), look(100.9, 1.8, "futex")], 0.4),  # it woke, and was ready meanwhile
+        ([look(100.1, 1.6, "sleep", 100.2), look(100.8, 1.6, "sleep", 100.9)], 0.4),  # may have woken in between
+        ([look(100.1, 1.6, "running"), look(100.9, 1.6, "running")], 1.0),
+        ([look(100.1, 1.6, None), look(100.9, 1.6, "running")], 1.0),
+        ([look(100.6, 1.6, "sleep")], 1.0),  # one moment bounds nothing
+    ],
+)
+def test_a_thread_that_was_seen_asleep_was_not_ready_for_a_cpu(looks: list[Look], most: float) -> None:
+    """It was before the overrun, and the kernel has told only when it got its CPU: more than the time that passed."""
+    readings = sorted([queued(99.9, 0.0), *(each.reading for each in looks if each.reading)], key=lambda each: each.at)
+    assert load(held(), readings, queued(101.1, 1.8), looks).queued == pytest.approx(most)
+
+
 def switches(at: float, count: int | None) -> Reading:
     return Reading(at, 0.0, 0.0, None, count)
 

@@ -100,7 +100,8 @@ def test_a_forced_collection_has_another_remedy_than_one_that_came_by_itself() -
 
 
 @pytest.mark.parametrize(
-    ("lacked", "word"), [("cpu", "host"), ("interpreter", "threads"), ("thread", "a thread that it started")]
+    ("lacked", "word"),
+    [("cpu", "host"), ("interpreter", "threads"), ("thread", "a thread that it started"), ("debug", "debug mode")],
 )
 @pytest.mark.parametrize("crowd", [False, True])
 def test_code_that_is_not_to_blame_is_told_so(lacked: str, word: str, crowd: bool) -> None:

@@ -85,6 +85,10 @@ STEPS: dict[str, tuple[dict[str, Any], str]] = {
         {"evidence": {"waited_for": "interpreter"}, "task": None},
         "Event loop 'main' was held 352 ms during a step of checkout (cause: a wait for the interpreter).",
     ),
+    "unknown, but the debug mode was at work": (
+        {"evidence": {"waited_for": "debug"}, "task": None},
+        "Event loop 'main' was held 352 ms during a step of checkout (cause: asyncio's debug mode).",
+    ),
     "unknown, but a thread was to begin": (
         {"evidence": {"waited_for": "thread"}, "task": None},
         "Event loop 'main' was held 352 ms during a step of checkout (cause: a new thread could not begin).",

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from ..facts import Overrun, RawFrame, Sample
@@ -28,6 +30,9 @@ LITTLE = 0.2
 ASKS_EVERY = 0.02
 """A thread that wants the interpreter wakes to ask for it each switch interval (5 ms); this is generous."""
 
+_ORIGINS = "asyncio.format_helpers"
+"""Where asyncio's debug mode notes what stack each handle was made in."""
+
 _DEBUGGERS = frozenset({"bdb", "pdb", "ipdb", "pudb", "pydevd", "_pydevd_bundle", "debugpy"})
 _WAITS = ("network", "sleep", "file", "process")
 _LOCK_METHODS = ("acquire", "__enter__", "wait", "result")
@@ -44,8 +49,17 @@ class Verdict(NamedTuple):
 
 def decide(overrun: Overrun, looks: Sequence[Look]) -> Verdict:
     """The first cause that the evidence carries. ``looks`` are the overrun's samples, weighed."""
+    overrun = _not_queued_asleep(overrun, looks)
     evidence = _numbers(overrun, looks)
     return _done_to_it(overrun, looks, evidence) or _done_by_it(overrun, looks, evidence)
+
+
+def _not_queued_asleep(overrun: Overrun, looks: Sequence[Look]) -> Overrun:
+    """A thread that is seen to wait for something else is not ready for a CPU, whatever was counted around it."""
+    queued = overrun.queued_seconds
+    asleep = seconds_of(look for look in looks if look.sure and look.sample.activity in (*_WAITS, "other"))
+    most = max(0.0, overrun.duration - asleep)
+    return overrun if queued is None or queued <= most else replace(overrun, queued_seconds=most)
 
 
 def _done_to_it(overrun: Overrun, looks: Sequence[Look], evidence: dict[str, Any]) -> Verdict | None:
@@ -63,6 +77,8 @@ def _done_to_it(overrun: Overrun, looks: Sequence[Look], evidence: dict[str, Any
         return Verdict("unknown", {**evidence, "waited_for": "interpreter"}, charge=False)
     if _starts_thread(overrun, looks):
         return Verdict("unknown", {**evidence, "waited_for": "thread"}, charge=False)
+    if _notes_origins(looks):
+        return Verdict("unknown", {**evidence, "waited_for": "debug"}, charge=False)
     if _is_between(overrun, looks):
         return Verdict("unknown", {**evidence, "waited_for": "loop"}, charge=False)
     return None
@@ -141,6 +157,21 @@ def in_debugger(sample: Sample) -> bool:
 def forced_collection(overrun: Overrun) -> bool:
     """Whether code called the collector; otherwise it ran because so many objects had been made."""
     return innermost_call(overrun.gc_frames) == "gc.collect"
+
+
+def _notes_origins(looks: Sequence[Look]) -> bool:
+    """Whether asyncio's debug mode was at work: it reads source files to note where each handle and task was made."""
+    noting = seconds_of(look for look in looks if look.sure and _notes_origin(look.frames))
+    return noting > 0 and noting >= HALF * seconds_of(looks)
+
+
+def _notes_origin(frames: Sequence[RawFrame]) -> bool:
+    # Tasks and futures, which are of C, ask traceback itself; what is called by other code is that code's doing.
+    return any(
+        frame.code.co_name == "extract_stack"
+        and (frame.module == _ORIGINS or (frame.module == "traceback" and in_package(outer.module, "asyncio")))
+        for outer, frame in pairwise(frames)
+    )
 
 
 # --- waiting ---

@@ -71,6 +71,8 @@ _BY_CAUSE: dict[Cause, str] = {
 _BY_LACK = {
     "loop": "Look at what the loop calls around steps: handlers of the logger asyncio, and timers cancelled by the "
     "hundred thousand.",
+    "debug": "This code is not to blame: asyncio's debug mode notes where each handle and task was made, and reads "
+    "source files for that. Switch it off where time counts (`debug=True`, PYTHONASYNCIODEBUG, `-X dev`).",
     "cpu": "This code is not to blame: the host gave its CPUs to others. Give the process more CPU, or the host less "
     "to do.",
     "interpreter": "This code is not to blame: it could not get the interpreter. If other threads compute, move that "

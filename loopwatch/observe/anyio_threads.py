@@ -1,7 +1,8 @@
 """Puts a ``ThreadJob`` into each call of AnyIO's worker threads: ``anyio.to_thread``, and with it the ``def``
 routes of Starlette and FastAPI.
 
-AnyIO is never imported here: ``refresh()`` finds it once the application has.
+AnyIO is never imported here: ``refresh()`` finds it once the application has. Since 4.16 a bare ``import anyio``
+brings nothing of it but what loads the rest, and that may be done in a running loop.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import functools
 import sys
 import threading
 import weakref
+from collections.abc import Callable
 from contextlib import _GeneratorContextManager
 from functools import partial
 from types import FrameType, FunctionType, GeneratorType, MethodType
@@ -24,6 +26,8 @@ from .limiters import LimiterPool, ThreadJob
 
 _BACKEND = "anyio._backends._asyncio"
 _CHOOSER = "anyio._core._eventloop"
+_LOADERS = (_CHOOSER, "anyio._lazyimport")
+"""Modules that load others of AnyIO when they are first needed."""
 _ENTRY = "run_sync_in_worker_thread"
 _IMPORT = "import_module"
 _PUBLIC = "anyio.to_thread"
@@ -73,9 +77,9 @@ def _patch_entry(backend: Any) -> _Patch:
     return _Patch(backend, _ENTRY, ours, previous)
 
 
-def _patch_import(chooser: Any) -> _Patch:
+def _patch_import(loader: Any) -> _Patch:
     """AnyIO loads its backend in the first call that needs it, and that may be the first job."""
-    previous = vars(chooser)[_IMPORT]
+    previous = vars(loader)[_IMPORT]
 
     def import_module(*given: Any, **named: Any) -> Any:
         module = previous(*given, **named)
@@ -84,7 +88,7 @@ def _patch_import(chooser: Any) -> _Patch:
             hook.refresh()
         return module
 
-    return _Patch(chooser, _IMPORT, functools.update_wrapper(import_module, previous), previous)
+    return _Patch(loader, _IMPORT, functools.update_wrapper(import_module, previous), previous)
 
 
 def _limiter_position(entry: Any, bound: int) -> int | None:
@@ -113,6 +117,12 @@ class AnyioHook:
         self.executors = executors
         self.seen = False
         """Whether the hook is in place; it cannot be before the application has imported AnyIO's backend."""
+        self.late = False
+        """Whether it may have come after the first jobs."""
+        self.loops_run: Callable[[], bool] = lambda: False
+        """Whether any loop runs now."""
+        self._may_miss = False
+        """Whether a loop has run that may have loaded all of AnyIO, and begun jobs, since it was last looked for."""
         self._backend: Any = None
         self._kept: list[_Patch] = []
         self._pools: dict[int, LimiterPool] = {}
@@ -125,22 +135,28 @@ class AnyioHook:
         """Begin to time jobs, as soon as there is an AnyIO."""
         global _active
         _active = self
-        self.refresh()
+        self.refresh(by_the_way=True)
+        self.late = False  # what ran before is none of ours
 
-    def refresh(self) -> None:
-        """Take AnyIO in if it has been imported since. Cheap when there is nothing to do; from any thread."""
+    def refresh(self, by_the_way: bool = False) -> None:
+        """Take AnyIO in if it has been imported since. Cheap when there is nothing to do; from any thread.
+
+        ``by_the_way``: at no moment that is sure to come before the first job of a loop.
+        """
         backend = sys.modules.get(_BACKEND)
         if (backend is not None and backend is self._backend) or _active is not self:
             return
         with self._lock:
             # Another thread may have done it meanwhile, or have taken everything out.
+            backend = sys.modules.get(_BACKEND)
             if _active is not self or (backend is not None and backend is self._backend):
                 return
             try:
                 if backend is None:
                     self._await_backend()
+                    self._may_miss = not by_the_way or self.loops_run()
                 else:
-                    self._take_in(backend)
+                    self._take_in(backend, by_the_way)
             except BaseException as error:
                 if theirs(error):
                     self._backend = None  # the next refresh does it again
@@ -148,14 +164,20 @@ class AnyioHook:
                 self.executors.faults.append(error)
 
     def _await_backend(self) -> None:
-        chooser = sys.modules.get(_CHOOSER)
-        if not self._kept and chooser is not None and _IMPORT in vars(chooser):
-            self._put(_patch_import(chooser))
+        for name in _LOADERS:
+            loader = sys.modules.get(name)
+            if loader is not None and _IMPORT in vars(loader) and not self._awaits_in(loader):
+                self._put(_patch_import(loader))
 
-    def _take_in(self, backend: Any) -> None:
+    def _awaits_in(self, loader: Any) -> bool:
+        return any(patch.owner is loader for patch in self._kept)
+
+    def _take_in(self, backend: Any, by_the_way: bool) -> None:
         owner = vars(backend).get("AsyncIOBackend", backend)
         if _ENTRY in vars(owner):  # otherwise it is being imported right now, and the next refresh finds all of it
             self._backend = backend
+            missed = self._may_miss or (by_the_way and self.loops_run())
+            self.late = missed and not self._awaits_in(sys.modules.get(_CHOOSER))
             self._take_out()
             self._put(_patch_entry(owner))
             self.seen = True
@@ -175,7 +197,7 @@ class AnyioHook:
             _active = None
         with self._lock:
             self._take_out()
-            self.seen = False
+            self.seen = self.late = self._may_miss = False
             self._backend = None
             for pool in list(self._pools.values()):
                 self.executors.pools.discard(pool)

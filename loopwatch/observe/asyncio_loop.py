@@ -44,6 +44,10 @@ class AsyncioHook:
         self.on_retired: Callable[[LoopState], None] = lambda state: None
         self.meets_too: Callable[[Any], bool] = lambda loop: False
         """Asked of loops that are not asyncio's: whether another watches it."""
+        self.on_begin: Callable[[], None] = lambda: None
+        """Called in the thread of a loop, of any make, that is about to run. Cheap; raises nothing of its own."""
+        self.on_end: Callable[[], None] = lambda: None
+        """The same of one that has stopped."""
         self._running: dict[int, LoopState] = {}
         self._arrivals: dict[int, Arrival] = {}
 
@@ -153,6 +157,7 @@ class AsyncioHook:
 
     def went_in(self, state: LoopState, now: float) -> Entered:
         """A loop, of whatever make, runs in this thread from here on: one in whose step that is, is not held by it."""
+        self.on_begin()
         ident = threading.get_ident()
         outer = self._running.get(ident)
         if outer is not None and not outer.running():  # it ended, and nobody was told
@@ -172,10 +177,12 @@ class AsyncioHook:
         else:
             self._running[ident] = outer
             outer.resume(now)
+        self.on_end()
 
     def meet(self, loop: Any) -> None:
         """A loop of any make begins to run in this thread. Never raises."""
         try:
+            self.on_begin()
             if isinstance(loop, base_events.BaseEventLoop) or not self.meets_too(loop):
                 self.kinds.meet(loop)
         except Exception as error:

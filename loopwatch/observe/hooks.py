@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from .anyio_threads import AnyioHook
 from .asyncio_loop import AsyncioHook
 from .executors import ExecutorHook
@@ -18,6 +20,9 @@ class Hooks:
         self.executors = ExecutorHook(outlets.alarm, outlets.faults, step_codes, brief)
         self.foreign_loops = ForeignLoops(self.loops, self.executors, exact_uvloop)
         self.anyio = AnyioHook(self.executors)
+        self.anyio.loops_run = self._loops_run
+        self.loops.on_begin = self.anyio.refresh
+        self.loops.on_end = partial(self.anyio.refresh, by_the_way=True)
         self.collections = GcHook()
 
     def install(self) -> None:
@@ -30,8 +35,11 @@ class Hooks:
 
     def refresh(self) -> None:
         """Put in place what could not be sooner: its library was imported meanwhile."""
-        self.anyio.refresh()
+        self.anyio.refresh(by_the_way=True)
         self.foreign_loops.refresh()
+
+    def _loops_run(self) -> bool:
+        return any(state.running() for state in list(self.loops.states.values()))
 
     def uninstall(self) -> None:
         """Give everything back as it was."""

@@ -264,16 +264,41 @@ def seen_span(held: Held, looks: Sequence[Look]) -> SpanFacts | None:
     return next(look.span for look in looks if look.span is not None and look.span.span_id == most)
 
 
-def load(held: Held, readings: Sequence[Reading], now: Reading | None) -> Load:
-    """What an overrun did with its time, from the thread's clocks before it, in it and after it."""
+def load(held: Held, readings: Sequence[Reading], now: Reading | None, looks: Sequence[Look] = ()) -> Load:
+    """What an overrun did with its time, from the thread's clocks before it, in it and after it.
+
+    ``looks`` are those at the overrun.
+    """
     known = [*readings, now] if now is not None else readings
     if (end := end_of(held)) is not None:
         known = [*known, end]
     return Load(
         _cpu(held, readings, now),
-        _within(_increase(held, [(each.at, each.queued) for each in known]), held.ended - held.started),
+        _within(_increase(held, [(each.at, each.queued) for each in known]), _queued_at_most(held, looks)),
         _wakes(held, [(each.at, each.switches) for each in known]),
     )
+
+
+def _queued_at_most(held: Held, looks: Sequence[Look]) -> float:
+    """For how long the thread can have been ready for a CPU, as it was seen to wait for something else.
+
+    The kernel adds what a thread has been ready for when it gets its CPU: what is read before that tells of all
+    that time later, when it belongs to no overrun, or to another. Of a thread that waits nothing is outstanding.
+    """
+    asleep = [
+        (look.sample.at, look.reading.at, look.reading.queued)
+        for look in looks
+        if look.reading is not None
+        and look.reading.queued is not None
+        and look.sample.activity not in (None, "running")
+        and held.started <= look.sample.at
+        and look.reading.at <= held.ended
+    ]
+    if not asleep:
+        return held.ended - held.started
+    (_, first, before), (last, _, after) = asleep[0], asleep[-1]
+    # It may have woken between the look and the reading: what is read counts from the former, and up to the latter.
+    return min(held.ended - held.started, first - held.started + max(0.0, after - before) + held.ended - last)
 
 
 def _cpu(held: Held, readings: Sequence[Reading], now: Reading | None) -> float | None:

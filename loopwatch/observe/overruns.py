@@ -43,7 +43,8 @@ class Overruns:
         told = state.tells_of_steps or held.within is None or held.handle is not UNSEEN
         handle, steps = (held.handle, held.steps) if told else seen_steps(samples)
         kind = held.kind if told or steps == 1 else "turn"
-        spent = load(held, seen.readings(held), known.read(state, self._clock) if known is not None else None)
+        after = known.read(state, self._clock) if known is not None else None
+        spent = load(held, seen.readings(held), after, looks)
         self._collector.settle(held.ended)
         collected, collection = overlap(self._collector.pauses, held.started, held.ended)
         stood, _ = overlap(self.standstills, held.started, held.ended)

@@ -95,12 +95,14 @@ class Sampler:
         self._thread = thread
 
     def stop(self, timeout: float = 2.0) -> None:
+        """End the thread, and wait for it. Where waiting is refused it ends all the same; a second call waits again."""
         self._stopping = True
-        thread, self._thread = self._thread, None
+        thread = self._thread
         self.alarm.start = None
         self.alarm.wake()
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout)
+        self._thread = None
         self._close_files()
 
     def _run(self) -> None:

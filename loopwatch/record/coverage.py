@@ -19,6 +19,8 @@ _LOOKUPS = (
 
 _REPLACED = "another tool has put its own function into uvloop.Loop: of what that looks up nothing is seen"
 
+_LATE = "AnyIO was loaded while a loop ran: its first jobs may not have been seen; every job since then is"
+
 _OTHER_PROCESSES = {
     "anyio.to_process": ("AnyIO worker processes", "jobs of anyio.to_process go to no executor"),
     "multiprocessing.pool": ("multiprocessing pools", "jobs of multiprocessing.Pool go to no executor"),
@@ -35,6 +37,7 @@ def coverage(
     pools: Container[str] = (),
     executors: Mapping[str, bool] | None = None,
     anyio: bool = False,
+    anyio_late: bool = False,
     modules: Container[str] = (),
     untold: Iterable[str] = (),
 ) -> tuple[Coverage, ...]:
@@ -42,7 +45,8 @@ def coverage(
 
     What a process does not use has no entry. ``timed``: by which stopwatch, in words; ``covered_up``: another tool's
     function stands around ours; ``blind`` and ``partly``: types of loops, with the reason, and ``asyncio`` itself
-    where our function is called no more; ``pools``: the kinds that were met; ``anyio``: its threads are seen;
+    where our function is called no more; ``pools``: the kinds that were met; ``anyio``: its threads are seen,
+    and ``anyio_late``, perhaps not from the first job on;
     ``executors``: classes that run jobs by themselves and were met, and whether those jobs can be followed;
     ``modules``: the names of what is imported (``sys.modules``); ``untold``: what the platform does not tell.
     """
@@ -53,7 +57,7 @@ def coverage(
         *_foreign_loops(blind, partly, modules),
         *_executors(pools),
         *_foreign_executors(executors or {}),
-        *_anyio_threads(anyio, modules),
+        *_anyio_threads(anyio, anyio_late, modules),
         *_other_processes(modules),
         *_stalls(tuple(untold)),
     )
@@ -94,7 +98,9 @@ def _executors(pools: Container[str]) -> list[Coverage]:
     return found
 
 
-def _anyio_threads(seen: bool, modules: Container[str]) -> list[Coverage]:
+def _anyio_threads(seen: bool, late: bool, modules: Container[str]) -> list[Coverage]:
+    if seen and late:
+        return [Coverage("AnyIO worker threads", "partial", _LATE)]
     if seen:
         return [Coverage("AnyIO worker threads", "exact", "every job, from its wait for a token to its end")]
     if _ANYIO_BACKEND in modules:

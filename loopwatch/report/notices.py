@@ -45,6 +45,13 @@ class Notices:
                 self._unseen.add(entry.subject)
                 _log.warning("loopwatch does not see %s: %s.", entry.subject, entry.detail)
 
+    def refused(self, error: BaseException) -> None:
+        """Something in the way out was refused."""
+        _log.warning(
+            "loopwatch: uninstall() could not go on (%s: %s). A thread of its own does the rest.",
+            type(error).__name__, error,
+        )  # fmt: skip
+
     def fault(self, error: BaseException) -> None:
         """An error of our own, from which the application was kept."""
         text = f"{type(error).__name__}: {error}"

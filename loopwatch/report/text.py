@@ -20,6 +20,7 @@ _LACKS = {
     "cpu": "the host was busy",
     "interpreter": "a wait for the interpreter",
     "thread": "a new thread could not begin",
+    "debug": "asyncio's debug mode",
     "loop": "the loop's own work between two steps",
 }
 """What a loop waited for whose own code explains nothing. The cause of these is ``unknown``: it has no name yet."""

@@ -13,7 +13,7 @@ from ..settings import Settings
 
 Verdict = Literal["clean", "blocked", "unmeasured"]
 
-_NOT_ITS_OWN = ("cpu", "interpreter", "thread", "loop")
+_NOT_ITS_OWN = ("cpu", "interpreter", "thread", "debug", "loop")
 """What a loop waited for that its code could not help: words of ``Stall.evidence["waited_for"]``."""
 
 
