@@ -29,7 +29,7 @@ Measure = Callable[[Look], list[Figure]]
 
 MEASURES: dict[str, Measure] = {
     **{name: partial(overhead.measure, name) for name in WORKLOADS},
-    "service": service.measure,
+    **{name: partial(service.measure, name) for name in service.SERVED},
     "idle": idle.measure,
     "stall": truth.measure,
     "memory": memory.measure,
