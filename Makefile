@@ -13,7 +13,7 @@ DEMO := $(if $(wildcard $(DEV)),$(DEV),$(VENV)/.installed-examples)
 .DELETE_ON_ERROR:
 # Two pips must not write into one environment, and a checker's output stays in one piece.
 .NOTPARALLEL:
-.PHONY: help demo dashboards dashboards-demo docs reference test lint test-all test-cpython bench peers clean
+.PHONY: help packages demo dashboards dashboards-demo docs reference test lint test-all test-cpython bench peers clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,8 +35,11 @@ docs: $(DEV) ## the documentation as HTML, in build/docs; a warning is an error
 reference: $(DEV) ## write docs/metrics.md and docs/settings.md anew from the tables in the code
 	$(RUN)/python -m docs.reference
 
-test: lint docs ## all checks, the documentation and the whole suite; ARGS='-k name' for a part of it
+test: packages lint docs ## all checks, the documentation and the whole suite; ARGS='-k name' for a part of it
 	$(RUN)/python -m pytest $(ARGS)
+
+packages: ## what the suite uses beside Python, where this is root on Debian or Ubuntu
+	@scripts/debian_packages.sh
 
 lint: $(DEV) ## ruff, mypy and codespell
 	$(RUN)/ruff check .
