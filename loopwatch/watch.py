@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import os
 import sys
@@ -12,7 +11,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from . import _compat, stand_in
+from . import _compat, ending, stand_in
 from ._version import __version__
 from .accounts import Accounts
 from .errors import AlreadyInstalled, NotInstalled, SelfCheckFailed
@@ -247,25 +246,9 @@ class Watch:
             if _current is self:
                 _current = None
         atexit.unregister(self.uninstall)
-        try:
-            if refused is None:
-                self._end()
-        except Exception as error:
-            refused = error
-        if refused is not None:
-            self._end_elsewhere(refused)
-            if asyncio._get_running_loop() is None:  # then it is an error of its own, and nobody's service fails by it
-                raise refused
-
-    def _end_elsewhere(self, refused: Exception) -> None:
-        """What raises in a running loop may be done in a thread that has none. It is no daemon: an exit awaits it."""
-        rest = threading.Thread(target=self._end_after, args=(refused,), name="loopwatch-ending")
-        try:
-            rest.start()
-        except RuntimeError:  # no thread can be had
-            raise refused from None
-        except Exception as error:  # to wait until it runs was refused as well: it runs
-            self._faults.append(error)
+        fault = ending.end(self._end, self._end_after, refused)
+        if fault is not None:
+            self._faults.append(fault)
 
     def _end_after(self, refused: Exception) -> None:
         self._notices.refused(refused)

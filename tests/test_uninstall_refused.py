@@ -6,7 +6,6 @@ import asyncio
 import logging
 import threading
 import time
-from typing import Any
 
 import pytest
 
@@ -18,17 +17,23 @@ class Refused(Exception):
     """What another tool raises where a loop's thread would wait."""
 
 
+class Refusing:
+    """While it is ``on``, no thread that runs a loop may wait for another one."""
+
+    on = True
+
+
 @pytest.fixture
-def refusing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No thread that runs a loop may wait for another one."""
-    join = threading.Thread.join
+def refusing(monkeypatch: pytest.MonkeyPatch) -> Refusing:
+    join, refusing = threading.Thread.join, Refusing()
 
     def refuse(self: threading.Thread, timeout: float | None = None) -> None:
-        if asyncio._get_running_loop() is not None:
+        if refusing.on and asyncio._get_running_loop() is not None:
             raise Refused
         join(self, timeout)
 
     monkeypatch.setattr(threading.Thread, "join", refuse)
+    return refusing
 
 
 def ended(before: set[threading.Thread]) -> bool:
@@ -37,7 +42,7 @@ def ended(before: set[threading.Thread]) -> bool:
     return not set(threading.enumerate()) - before
 
 
-def test_every_thread_ends_and_all_is_told(refusing: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_every_thread_ends_and_all_is_told(refusing: Refusing, caplog: pytest.LogCaptureFixture) -> None:
     """In a running loop nothing is raised, a warning says what happened, and the stall before is told."""
     before, recorder = set(threading.enumerate()), RecordingReporter()
 
@@ -54,17 +59,20 @@ def test_every_thread_ends_and_all_is_told(refusing: Any, caplog: pytest.LogCapt
     assert [stall.kind for stall in recorder.stalls] == ["step"]
 
 
-def test_another_watch_may_come_at_once(refusing: Any) -> None:
-    """It has threads of its own."""
+def test_another_watch_may_come_at_once(refusing: Refusing) -> None:
+    """It has threads of its own. An install in a running loop waits as well, for its self-check: that is let be."""
     before, first, second = set(threading.enumerate()), RecordingReporter(), RecordingReporter()
 
     async def main() -> None:
-        loopwatch.install(reporters=[first], prometheus=False).uninstall()
-        watch = loopwatch.install(reporters=[second], prometheus=False)
+        watch.uninstall()
+        refusing.on = False
+        other = loopwatch.install(reporters=[second], prometheus=False)
+        refusing.on = True
         time.sleep(0.12)
         await asyncio.sleep(0)
-        watch.uninstall()
+        other.uninstall()
 
+    watch = loopwatch.install(reporters=[first], prometheus=False)
     asyncio.run(main())
     assert ended(before)
     assert (len(first.stalls), len(second.stalls)) == (0, 1)
