@@ -74,9 +74,8 @@ BOUNDS = {
 Between versions they differ: in C from 0.82 and 0.84 on 3.12 to 0.90 and 0.90 on 3.13 to 3.15; in Python 3.10 is the
 dearest, with 1.22 to 1.24 and 1.20 to 1.21. What is brief costs in C what is quick does, and in Python 0.04 more, on
 3.10 0.11. A job in C: from 1.06 and 0.96 on 3.10 to 1.16 and 1.03 on 3.15. On uvloop 1.15 and 1.09 on 3.11: a step that
-is a turn of its
-own pays for the poll that does not wait, too, which libuv makes where it counts idle time; what times it is 1.10 and
-1.05.
+is a turn of its own pays for the poll that does not wait, too, which libuv makes where it counts idle time; what times
+it is 1.10 and 1.05.
 """
 
 
