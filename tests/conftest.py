@@ -12,6 +12,7 @@ import logging
 import os
 import selectors
 import shutil
+import sys
 import threading
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any
@@ -125,11 +126,17 @@ LOG = logging.getLogger("loopwatch")
 _ABSENT = object()
 
 
-def attributes() -> dict[tuple[type, str], object]:
+def owners() -> list[type]:
+    """The same, with that of uvloop once something has imported it: to import it here would be seen by loopwatch."""
+    uvloop = sys.modules.get("uvloop")
+    return OWNERS if uvloop is None else [*OWNERS, uvloop.Loop]
+
+
+def attributes(of: list[type]) -> dict[tuple[type, str], object]:
     """Each attribute as it stands in its class, functions unbound and descriptors unresolved."""
     return {
         (owner, name): value
-        for owner in OWNERS
+        for owner in of
         for name, value in vars(owner).items()
         if name not in {"__annotations__", "__annotations_cache__"}  # made by the interpreter when first asked for
     }
@@ -168,8 +175,8 @@ def surroundings() -> Mapping[str, list[Any]]:
     }
 
 
-def changed_attributes(before: Mapping[tuple[type, str], object]) -> Iterator[tuple[type, str]]:
-    now = attributes()
+def changed_attributes(of: list[type], before: Mapping[tuple[type, str], object]) -> Iterator[tuple[type, str]]:
+    now = attributes(of)
     for key in before.keys() | now.keys():
         if before.get(key, _ABSENT) is not now.get(key, _ABSENT):
             yield key
@@ -220,14 +227,15 @@ def _nothing_left_behind() -> Iterator[None]:
     that left it fails. Takes no other fixture: it must be set up before ``monkeypatch``, to look
     after that has undone its work.
     """
-    before, around = attributes(), surroundings()
+    watched = owners()
+    before, around = attributes(watched), surroundings()
     yield
     left = []
     current = getattr(loopwatch, "current", lambda: None)  # until loopwatch/__init__.py is written
     if (watch := current()) is not None:
         left.append(f"the watch {watch!r}")
         loopwatch.uninstall()
-    for key in sorted(changed_attributes(before), key=repr):
+    for key in sorted(changed_attributes(watched, before), key=repr):
         left.append(f"another {key[0].__qualname__}.{key[1]}")
         put_back(before, key)
     now = surroundings()

@@ -27,13 +27,6 @@ ONLY_NUMERIC = {"flags": socket.AI_NUMERICHOST}
 """With these a name is refused at once by the resolver, in libuv's pool all the same."""
 
 
-@pytest.fixture(autouse=True)
-def _class_left_as_it_was() -> Iterator[None]:
-    before = dict(vars(uvloop.Loop))
-    yield
-    assert dict(vars(uvloop.Loop)) == before
-
-
 @pytest.fixture
 def watch(events: RecordingReporter) -> Iterator[loopwatch.Watch]:
     with watching(events) as watch:

@@ -30,14 +30,6 @@ uvloop = pytest.importorskip("uvloop")
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.fixture(autouse=True)
-def _class_left_as_it_was() -> Iterator[None]:
-    """Whatever happens, ``uvloop.Loop`` has afterwards what it had before."""
-    before = dict(vars(uvloop.Loop))
-    yield
-    assert dict(vars(uvloop.Loop)) == before
-
-
 @pytest.fixture
 def watch(events: RecordingReporter) -> Iterator[loopwatch.Watch]:
     with watching(events) as watch:
