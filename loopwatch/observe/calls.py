@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..settings import REQUIRE_C, is_on
 from . import _calls_py
 from ._calls_py import make_schedule as _make_schedule
-from .steps import IMPLEMENTATION, QUICK
+from .steps import QUICK, with_c
 
-IN_C = False
-if IMPLEMENTATION == "c":
-    try:
-        from . import _calls_c
-
-        IN_C = True
-    except ImportError:
-        if is_on(REQUIRE_C, os.environ):
-            raise
+if TYPE_CHECKING:
+    from . import _calls_c
+else:
+    _calls_c = with_c("_calls_c")
+IN_C = _calls_c is not None
 
 
 def make_calls(loop: Any, settle: Callable[[Any, float, float], None], clock: Callable[[], float]) -> Any:

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from .. import _compat
-from ..settings import REQUIRE_C, is_on
 from . import _rest_py
-from .steps import IMPLEMENTATION
+from .steps import with_c
 
-IN_C = False
-if IMPLEMENTATION == "c":
-    try:
-        from . import _rest_c
-
-        IN_C = True
-    except ImportError:
-        if is_on(REQUIRE_C, os.environ):
-            raise
+if TYPE_CHECKING:
+    from . import _rest_c
+else:
+    _rest_c = with_c("_rest_c")
+IN_C = _rest_c is not None
 
 
 def make_bell() -> Any:

@@ -7,7 +7,8 @@ makes it an ImportError if it cannot be had. Both are read once, when this is im
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from ..settings import NO_EXTENSIONS, REQUIRE_C, is_on
 from ._steps_py import NEVER, NOTABLE, QUICK
@@ -35,6 +36,21 @@ else:
     Stopwatch, make_run, make_select = chosen.Stopwatch, chosen.make_run, chosen.make_select
 
 
+def with_c(name: str) -> Any:
+    """The extension of that name in this package; None where the stopwatch is not in C, or it was not compiled.
+
+    Raises ImportError for the latter where C is required.
+    """
+    if IMPLEMENTATION != "c":
+        return None
+    try:
+        return import_module(f".{name}", __package__)
+    except ImportError:
+        if is_on(REQUIRE_C, os.environ):
+            raise
+        return None
+
+
 def how_timed() -> str:
     """In words, what times the steps, and why it is not the fastest that there is."""
     if IMPLEMENTATION != "c":
@@ -54,4 +70,5 @@ __all__ = [
     "how_timed",
     "make_run",
     "make_select",
+    "with_c",
 ]
