@@ -1,4 +1,4 @@
-"""The socket on which the example servers listen."""
+"""The socket on which the example servers listen, or a port for those that make their own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,13 @@ import socket
 def listen_on_loopback(port: int) -> socket.socket:
     """As :func:`listen`, where nobody but this machine can connect."""
     return listen("127.0.0.1", port)
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on, for a server that must be told one; another may take it first."""
+    with listen_on_loopback(0) as listener:
+        port: int = listener.getsockname()[1]
+    return port
 
 
 def listen(host: str, port: int) -> socket.socket:

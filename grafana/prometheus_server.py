@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,8 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode, urlsplit
 from urllib.request import urlopen
+
+from examples.listening import free_port
 
 HERE = Path(__file__).resolve().parent
 RULES = ("recording_rules.yml", "alerts.yml")
@@ -75,7 +76,7 @@ def prometheus(folder: Path, targets: Mapping[str, str], port: int = 0) -> Itera
     program = shutil.which("prometheus")
     if program is None:
         raise PrometheusFailed("prometheus is not installed; on Debian and Ubuntu: apt-get install prometheus")
-    listen = f"127.0.0.1:{port or _free_port()}"
+    listen = f"127.0.0.1:{port or free_port()}"
     config = folder / "prometheus.yml"
     config.write_text(_config(targets), encoding="utf-8")
     with (folder / "prometheus.log").open("wb") as log:
@@ -110,12 +111,6 @@ def _config(targets: Mapping[str, str]) -> str:
         parts = urlsplit(url)
         text += _TARGET.format(job=job, path=parts.path or "/metrics", target=parts.netloc)
     return text
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
+from examples.listening import free_port
 from tests.code_blocks import Block, Unclear, Way, blocks_of, commands_of
 from tests.printed import difference, is_printed
 from tests.programs import ROOT
@@ -68,7 +68,7 @@ class Page:
         self._attempts = attempts
         self._outcomes: dict[int, Outcome] = {}
         self._lock = threading.Lock()
-        self._ports = {name: str(_free_port()) for name in PORTS}
+        self._ports = {name: str(free_port()) for name in PORTS}
 
     def run(self, block: Block) -> str:
         """What the block prints. Those above it are run before, once; it is run again where it failed.
@@ -215,12 +215,6 @@ class Page:
 
 def _told(printed: str) -> str:
     return printed.rstrip() or "(it printed nothing)"
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
 
 
 class Started:

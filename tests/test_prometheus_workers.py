@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,8 @@ import pytest
 pytest.importorskip("prometheus_client")
 
 from prometheus_client.parser import text_string_to_metric_families
+
+from examples.listening import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKERS = 3
@@ -69,8 +70,7 @@ class Server:
 
 @contextmanager
 def serving(folder: Path, *command: str, **environment: str) -> Iterator[Server]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     where = ("--bind", f"127.0.0.1:{port}") if command[0] == "gunicorn" else ("--port", str(port))
     process = subprocess.Popen(
         [sys.executable, "-m", *command, *where],

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from examples.listening import free_port
 from tests.otlp import Collector, attributes, collecting
 
 LIMIT = 15.0
@@ -38,8 +38,7 @@ SHOWN = {
 @contextmanager
 def serving(collector: str) -> Iterator[str]:
     """The page's service, which sends what it has each quarter of a second."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     frequent = {"OTEL_BSP_SCHEDULE_DELAY": "250", "OTEL_METRIC_EXPORT_INTERVAL": "250"}
     process = subprocess.Popen(
         [sys.executable, "-m", "uvicorn", "service:app", "--port", port, "--log-level", "warning", "--loop", "asyncio"],
