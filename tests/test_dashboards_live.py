@@ -27,6 +27,7 @@ pytestmark = [
 
 class Scene(NamedTuple):
     prometheus: Prometheus
+    url: str
     outcomes: dict[str, Any]
 
 
@@ -34,7 +35,6 @@ class Scene(NamedTuple):
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """The example under load on every disease, beside a service whose watch is blind; all of it scraped twice since."""
     from examples.children import child
-    from examples.load import put_load
 
     service = ("examples.fastapi_service", "--port", "0", "--with-parent", "--upstream-delay", str(DELAY))
     folder = tmp_path_factory.mktemp("prometheus")
@@ -44,9 +44,16 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         prometheus(folder, {"example": f"{url}/metrics/", "blind": blind}) as server,
     ):
         wait_for(server, "count(loopwatch_info) == 2")
-        outcomes, _ = asyncio.run(put_load(url, LIMIT))
-        wait_for(server, f"min(timestamp(loopwatch_info)) > {time.time() + 1}")
-        yield Scene(server, {each.route: each for each in outcomes})
+        yield Scene(server, url, under_load(server, url))
+
+
+def under_load(server: Prometheus, url: str) -> dict[str, Any]:
+    """What became of the load, by route, once all of it was scraped."""
+    from examples.load import put_load
+
+    outcomes, _ = asyncio.run(put_load(url, LIMIT))
+    wait_for(server, f"min(timestamp(loopwatch_info)) > {time.time() + 1}")
+    return {each.route: each for each in outcomes}
 
 
 def wait_for(server: Prometheus, expr: str) -> None:
@@ -86,11 +93,20 @@ def test_every_expression_of_every_rule_returns_data(scene: Scene) -> None:
         ('loopwatch_executor_run_seconds_sum{executor=~"anyio.*"}', "/report", 0.2),
     ],
 )
-def test_the_seconds_agree_with_the_load(scene: Scene, expr: str, route: str, seconds: float) -> None:
-    """What was put on is what Prometheus has, within a tenth: on the loop, in disguise, and on workers."""
-    requests = sum(scene.outcomes[route].statuses.values())
-    assert requests == scene.outcomes[route].statuses["200"]
-    assert scene.prometheus.value(expr) == pytest.approx(requests * seconds, rel=0.1)
+def test_the_seconds_agree_with_the_load(
+    request: pytest.FixtureRequest, scene: Scene, expr: str, route: str, seconds: float
+) -> None:
+    """What was put on is what Prometheus has, within a tenth: on the loop, in disguise, and on workers.
+
+    A host that takes the CPU away makes each request longer. So whoever runs this again puts the load on again: the
+    numbers of the one before are the same for ever.
+    """
+    before, outcomes = 0.0, scene.outcomes
+    if getattr(request.node, "execution_count", 1) > 1:
+        before, outcomes = scene.prometheus.value(expr), under_load(scene.prometheus, scene.url)
+    requests = sum(outcomes[route].statuses.values())
+    assert requests == outcomes[route].statuses["200"]
+    assert scene.prometheus.value(expr) - before == pytest.approx(requests * seconds, rel=0.1)
 
 
 def test_the_worst_sites_are_the_diseased_routes(scene: Scene) -> None:
