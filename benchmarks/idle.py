@@ -6,19 +6,19 @@ import argparse
 import asyncio
 import json
 import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
-
-from loopwatch.observe.rests import IN_C
 
 from .apart import begin, results_at_once
 from .figure import Figure, Look
-from .watching import watching
+from .watching import stopwatches, watching
 from .workloads import new_loop
 
 _SETTLE = 2.0
 _LOOPS = (("asyncio", 0), ("asyncio", 20), ("asyncio", 500), ("uvloop", 0))
 """What is looked at: the make of the loop, and its timers a second. Without any there is a bound."""
-BOUND = 0.1 if IN_C else 0.3
+BOUND = 0.1 if stopwatches()[0] == "c" else 0.3
 
 
 def measure(look: Look) -> list[Figure]:
@@ -56,16 +56,26 @@ async def _wait(seconds: float, timers: int) -> None:
         await asyncio.sleep(min(left, 1 / timers) if timers else left)
 
 
+async def _watched_within(live: Callable[[], Awaitable[dict[str, float]]]) -> dict[str, float]:
+    with watching(True):
+        return await live()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.idle", description=__doc__)
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--timers", type=int, default=0, help="a second")
     parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="asyncio")
     parser.add_argument("--watched", action="store_true")
+    parser.add_argument("--within", action="store_true", help="install the watch in the loop, as a lifespan does")
     options = begin(parser)
     loop = new_loop(options.loop)
-    with watching(options.watched):
-        result = loop.run_until_complete(_live(options.seconds, options.timers))
+    live = partial(_live, options.seconds, options.timers)
+    if options.within:
+        result = loop.run_until_complete(_watched_within(live))
+    else:
+        with watching(options.watched):
+            result = loop.run_until_complete(live())
     loop.close()
     print(json.dumps(result), flush=True)
 
