@@ -60,7 +60,7 @@ peers: $(DEV) ## what loopwatch and its peers see and cost, each in an environme
 	$(RUN)/python -m benchmarks.peers $(ARGS)
 
 clean: ## remove the environments and everything that was built
-	rm -rf $(VENV) .venvs build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* loopwatch/observe/_*_c.*.so
+	rm -rf $(VENV) .venvs build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* loopwatch/observe/*/_*_c.*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.installed-%: pyproject.toml setup.py loopwatch/_version.py $(wildcard loopwatch/observe/*/*.[ch]) | $(RUN)/python

@@ -19,7 +19,7 @@ must = is_on("CIBUILDWHEEL") or is_on("LOOPWATCH_REQUIRE_C")
 room = "loopwatch/observe"
 accelerators = [
     Extension(
-        f"loopwatch.observe.{name}",
+        f"loopwatch.observe.{folder}.{name}",
         sorted(glob(f"{room}/{folder}/*.c")),
         include_dirs=[f"{room}/stopwatch"],
         depends=sorted(glob(f"{room}/*/*.h")),  # in a source distribution, too
@@ -27,8 +27,8 @@ accelerators = [
     )
     for name, folder in (
         ("_steps_c", "stopwatch"),
-        ("_calls_c", "timed_calls"),
-        ("_jobs_c", "pool_jobs"),
+        ("_calls_c", "uvloops"),
+        ("_jobs_c", "jobs"),
         ("_rest_c", "resting"),
     )
 ]

@@ -29,7 +29,7 @@ def _is_compiled() -> bool:
     found = find_spec("loopwatch")
     if found is None or found.origin is None:
         return False
-    folder = Path(found.origin).parent / "observe"
+    folder = Path(found.origin).parent / "observe" / "stopwatch"
     return any((folder / f"_steps_c{suffix}").exists() for suffix in EXTENSION_SUFFIXES)
 
 
@@ -52,7 +52,7 @@ def watching(watched: bool, **settings: Any) -> Iterator[Watch | None]:
         yield None
         return
     import loopwatch
-    from loopwatch.observe.steps import IMPLEMENTATION
+    from loopwatch.observe.stopwatch.steps import IMPLEMENTATION
 
     if _chosen not in (None, IMPLEMENTATION):
         raise RuntimeError(f"loopwatch uses the stopwatch {IMPLEMENTATION!r}, not {_chosen!r} as it should")

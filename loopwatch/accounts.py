@@ -11,12 +11,12 @@ from .explain.offload import essential, site_of, waited, worth_telling
 from .explain.verdicts import Verdicts
 from .facts import OffloadTally
 from .model import Coverage, Offload, Snapshot, Stall
-from .observe.callers import Callers
 from .observe.hooks import Hooks
-from .observe.jobs import Job
-from .observe.pools import PoolWatch
-from .observe.sampler import Sampler
-from .observe.task_counts import task_counts
+from .observe.jobs.callers import Callers
+from .observe.jobs.job import Job
+from .observe.looks.pools import PoolWatch
+from .observe.looks.sampler import Sampler
+from .observe.loops.task_counts import task_counts
 from .record.charges import Charges
 from .record.queued import QueuedTime
 from .record.recorder import OriginCounts, Recorder

@@ -12,8 +12,8 @@ from .explain.culprit import OwnCode
 from .explain.offload import name_site
 from .facts import Overrun
 from .model import Stall
-from .observe.jobs import Job
-from .observe.spans import Tracing
+from .observe.jobs.job import Job
+from .observe.loops.spans import Tracing
 from .record.delivery import Delivery
 
 

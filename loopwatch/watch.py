@@ -20,16 +20,16 @@ from .explain.culprit import OwnCode
 from .explain.stall import explain_stall
 from .facts import Congestion, Overrun
 from .model import Coverage, Event, Snapshot
-from .observe import calls
-from .observe.evidence import untold
 from .observe.hooks import Hooks
-from .observe.jobs import faults
-from .observe.loop_state import Held, Outlets
-from .observe.pools import PoolWatch
-from .observe.quiet import forks
-from .observe.sampler import Alarm, Sampler
-from .observe.spans import Tracing
-from .observe.steps import IMPLEMENTATION, how_timed
+from .observe.jobs.job import faults
+from .observe.looks.evidence import untold
+from .observe.looks.pools import PoolWatch
+from .observe.looks.quiet import forks
+from .observe.looks.sampler import Alarm, Sampler
+from .observe.loops.loop_state import Held, Outlets
+from .observe.loops.spans import Tracing
+from .observe.stopwatch.steps import IMPLEMENTATION, how_timed
+from .observe.uvloops import calls
 from .record.coverage import coverage
 from .record.delivery import Delivery
 from .record.recorder import BRIEF

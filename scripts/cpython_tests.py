@@ -39,7 +39,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has it ignor
 watched, names, told = sys.argv[1], sys.argv[2].split(","), sys.argv[3]
 if watched:
     import loopwatch
-    from loopwatch.observe.steps import IMPLEMENTATION
+    from loopwatch.observe.stopwatch.steps import IMPLEMENTATION
     assert IMPLEMENTATION == watched, IMPLEMENTATION
     watch = loopwatch.install(reporters=[], prometheus=False)
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from loopwatch.observe.anyio_threads import AnyioHook
-from loopwatch.observe.asyncio_loop import step_codes
-from loopwatch.observe.executors import ExecutorHook
-from loopwatch.observe.jobs import Job
+from loopwatch.observe.jobs.anyio_threads import AnyioHook
+from loopwatch.observe.jobs.executors import ExecutorHook
+from loopwatch.observe.jobs.job import Job
+from loopwatch.observe.loops.asyncio_loop import step_codes
 from tests.executing import SOON
 from tests.made_alarm import Alarm
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from loopwatch.observe.asyncio_loop import AsyncioHook
-from loopwatch.observe.loop_state import Held, LoopState, Outlets
+from loopwatch.observe.loops.asyncio_loop import AsyncioHook
+from loopwatch.observe.loops.loop_state import Held, LoopState, Outlets
 from loopwatch.testing import FakeClock
 from tests.made_alarm import Alarm
 

@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from loopwatch.observe import jobs as jobs_module
-from loopwatch.observe.asyncio_loop import step_codes
-from loopwatch.observe.executors import ExecutorHook
-from loopwatch.observe.jobs import Job, Pool
+from loopwatch.observe.jobs import job as jobs_module
+from loopwatch.observe.jobs.executors import ExecutorHook
+from loopwatch.observe.jobs.job import Job, Pool
+from loopwatch.observe.loops.asyncio_loop import step_codes
 from tests.made_alarm import Alarm
 
 SOON = 20.0

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from loopwatch.observe import _steps_py
-from loopwatch.observe.steps import IMPLEMENTATION, NOT_IN_C
+from loopwatch.observe.stopwatch import _steps_py
+from loopwatch.observe.stopwatch.steps import IMPLEMENTATION, NOT_IN_C
 from loopwatch.settings import NO_EXTENSIONS
 
 NAMES = ("python", "c")
@@ -25,6 +25,6 @@ def accelerator() -> ModuleType:
     if IMPLEMENTATION != "c":
         # Left out on purpose, or missing: the latter is a failure under CI, see conftest.py.
         pytest.skip(NOT_IN_C if NO_EXTENSIONS in NOT_IN_C else f"missing module: _steps_c: {NOT_IN_C}")
-    from loopwatch.observe import accelerated
+    from loopwatch.observe.stopwatch import accelerated
 
     return accelerated

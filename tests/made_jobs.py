@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from loopwatch.observe import job_fields, jobs
 from loopwatch.observe.bounded import Finished
-from loopwatch.observe.jobs import IN_C, NOWHERE, Job, PlainJob, Pool, QuickJob, RemoteJob
+from loopwatch.observe.jobs import job as jobs
+from loopwatch.observe.jobs import job_fields
+from loopwatch.observe.jobs.job import IN_C, NOWHERE, Job, PlainJob, Pool, QuickJob, RemoteJob
 from loopwatch.testing import FakeClock
 
 KINDS: tuple[type[Any], ...] = (PlainJob, QuickJob) if IN_C else (PlainJob,)

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from loopwatch.facts import Congestion, Origin
-from loopwatch.observe import jobs, pools
 from loopwatch.observe.bounded import Finished
-from loopwatch.observe.executors import Pools
-from loopwatch.observe.jobs import Job, Lane, PlainJob, Pool, RemoteJob, here
-from loopwatch.observe.pools import PoolWatch
+from loopwatch.observe.jobs import job as jobs
+from loopwatch.observe.jobs.executors import Pools
+from loopwatch.observe.jobs.job import Job, Lane, PlainJob, Pool, RemoteJob, here
+from loopwatch.observe.looks import pools
+from loopwatch.observe.looks.pools import PoolWatch
 from loopwatch.testing import FakeClock
 
 WAIT = 0.05

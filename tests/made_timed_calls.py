@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from loopwatch.observe import _calls_py
+from loopwatch.observe.uvloops import _calls_py
 from loopwatch.testing import FakeClock
 from tests.implementations import implementation
 
@@ -34,7 +34,7 @@ class Bench:
         implementation(name)  # skips where it cannot be had
         module: Any = _calls_py
         if name == "c":
-            from loopwatch.observe import _calls_c as module
+            from loopwatch.observe.uvloops import _calls_c as module
         self._name = name
         self.clock = FakeClock(10.0) if clock is None else clock
         self.loop = Loop()

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from loopwatch.facts import HandleFacts, Overrun
-from loopwatch.observe.alarm import Alarm
-from loopwatch.observe.host import GcHook
-from loopwatch.observe.loop_state import Held, LoopState, Outlets
-from loopwatch.observe.sampler import Sampler
-from loopwatch.observe.steps import NEVER
+from loopwatch.observe.looks.alarm import Alarm
+from loopwatch.observe.looks.host import GcHook
+from loopwatch.observe.looks.sampler import Sampler
+from loopwatch.observe.loops.loop_state import Held, LoopState, Outlets
+from loopwatch.observe.stopwatch.steps import NEVER
 from loopwatch.testing import FakeClock
 
 THRESHOLD = 0.125  # with all its parts exact in binary

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from loopwatch.observe.entry_state import EntryState
-from loopwatch.observe.loop_state import Held, LoopState, Outlets
-from loopwatch.observe.steps import make_run
+from loopwatch.observe.loops.entry_state import EntryState
+from loopwatch.observe.loops.loop_state import Held, LoopState, Outlets
+from loopwatch.observe.stopwatch.steps import make_run
 from loopwatch.testing import FakeClock
 from tests.made_alarm import Alarm
 
@@ -111,7 +111,7 @@ KINDS = pytest.mark.parametrize("entry", [False, True], ids=["plain", "entry"])
 
 def plain_loops(patch: pytest.MonkeyPatch) -> None:
     """Loops of this bench count as asyncio's own, but for those that are ``odd``."""
-    patch.setattr("loopwatch.observe.loop_state.turns_plainly", lambda loop: not hasattr(loop, "odd"))
+    patch.setattr("loopwatch.observe.loops.loop_state.turns_plainly", lambda loop: not hasattr(loop, "odd"))
 
 
 def bench(entry: bool = False, tapped: bool = True, threshold: float = THRESHOLD) -> Bench:

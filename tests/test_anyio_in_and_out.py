@@ -152,7 +152,7 @@ def test_two_refreshes_at_once_take_anyio_in_once(monkeypatch: pytest.MonkeyPatc
     """The loop's thread and the sampler's both have found AnyIO: one function of ours stands there, and goes whole."""
     before = vars(OWNER)[ENTRY]
     watched = Watched()
-    monkeypatch.setattr("loopwatch.observe.anyio_threads._BACKEND", "not imported yet")
+    monkeypatch.setattr("loopwatch.observe.jobs.anyio_threads._BACKEND", "not imported yet")
     watched.install()
     monkeypatch.undo()
     with Crossing(watched, monkeypatch):
@@ -238,9 +238,9 @@ def test_an_entry_that_takes_no_limiter_is_left_alone(monkeypatch: pytest.Monkey
 
 IMPORTED_LATER = """
     import asyncio, collections, sys, types
-    from loopwatch.observe.anyio_threads import AnyioHook
-    from loopwatch.observe.asyncio_loop import step_codes
-    from loopwatch.observe.executors import ExecutorHook
+    from loopwatch.observe.jobs.anyio_threads import AnyioHook
+    from loopwatch.observe.loops.asyncio_loop import step_codes
+    from loopwatch.observe.jobs.executors import ExecutorHook
 
     faults = collections.deque()
     executors = ExecutorHook(types.SimpleNamespace(asleep=False), faults, step_codes)

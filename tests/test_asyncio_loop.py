@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from loopwatch.errors import SelfCheckFailed
-from loopwatch.observe.steps import NEVER
+from loopwatch.observe.stopwatch.steps import NEVER
 from tests.bench import (
     LONG,
     ClockedSelector,
@@ -249,7 +249,7 @@ def test_install_proves_itself(idle: Watching, monkeypatch: pytest.MonkeyPatch) 
         made.let_go = made.take_up = lambda: None
         return made
 
-    monkeypatch.setattr("loopwatch.observe.class_patches.make_run", make_deaf)
+    monkeypatch.setattr("loopwatch.observe.loops.class_patches.make_run", make_deaf)
     with pytest.raises(SelfCheckFailed, match=r"Handle\._run"):
         idle.hook.install()
     assert asyncio.Handle._run is run

@@ -21,7 +21,8 @@ from tests.programs import ROOT, run
 pytest.importorskip("setuptools", minversion="77")  # what the build needs, so that nothing is fetched
 
 SWITCHES = ("CIBUILDWHEEL", "LOOPWATCH_NO_EXTENSIONS", "LOOPWATCH_REQUIRE_C")
-ACCELERATORS = ("_steps_c", "_calls_c", "_jobs_c", "_rest_c")
+ACCELERATORS = {"_steps_c": "stopwatch", "_calls_c": "uvloops", "_jobs_c": "jobs", "_rest_c": "resting"}
+"""Each extension, and the room that it belongs to."""
 NO_COMPILER = {"CC": "/nowhere/cc", "LDSHARED": "/nowhere/cc"}
 
 
@@ -73,7 +74,9 @@ def installed(folder: Path) -> tuple[set[str], str]:
     with zipfile.ZipFile(made) as packed:
         names = {name.rpartition("/")[2] for name in packed.namelist()}
         packed.extractall(folder / "site")
-    program = "import loopwatch, loopwatch.observe.steps as steps; print(loopwatch.__file__, steps.IMPLEMENTATION)"
+    program = (
+        "import loopwatch, loopwatch.observe.stopwatch.steps as steps; print(loopwatch.__file__, steps.IMPLEMENTATION)"
+    )
     done = subprocess.run([sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, 'site'); {program}"],
                           cwd=folder, capture_output=True, text=True, timeout=60, check=True)  # fmt: skip
     file, _, used = done.stdout.strip().rpartition(" ")
@@ -88,16 +91,16 @@ def compiled(names: set[str]) -> list[str]:
 def test_the_sources_are_complete(sdist: Path) -> None:
     """All of the C files, with their headers, and their stubs are in, and nothing that was built."""
     observe = sdist / "loopwatch" / "observe"
-    found = {file.name for file in observe.iterdir()}
+    found = {file.name for file in observe.glob("*/*")}
     assert found >= {"steps.py", "_steps_py.py", "_calls_py.py", *(f"{name}.pyi" for name in ACCELERATORS)}
     assert compiled(found) == []
     for folder, few in {
         "stopwatch": {"module.c", "module.h"},
-        "timed_calls": {"calls.c", "calls.h"},
-        "pool_jobs": {"entry.c", "jobs.h"},
+        "uvloops": {"calls.c", "calls.h"},
+        "jobs": {"entry.c", "jobs.h"},
         "resting": {"bell.c", "rest.h"},
     }.items():
-        in_c = {file.name for file in (observe / folder).iterdir()}
+        in_c = {file.name for file in (observe / folder).glob("*.[ch]")}
         assert in_c == {file.name for file in (ROOT / "loopwatch" / "observe" / folder).glob("*.[ch]")}
         assert few <= in_c
 
@@ -121,7 +124,7 @@ def test_with_a_compiler_the_accelerator_is_built_and_used(sdist: Path, tmp_path
 def test_an_accelerator_shows_nothing_but_its_module(name: str) -> None:
     """Its files call one another by names that no other library of the process can meet."""
     accelerator()
-    module = importlib.import_module(f"loopwatch.observe.{name}")
+    module = importlib.import_module(f"loopwatch.observe.{ACCELERATORS[name]}.{name}")
     shown = subprocess.run(
         ["nm", "-D", "--defined-only", str(module.__file__)],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=True,
@@ -158,7 +161,7 @@ def test_a_release_is_never_without(sdist: Path, tmp_path: Path, switch: str) ->
 
 # --- at import ---------------------------------------------------------------------------------
 
-USED = "from loopwatch.observe.steps import IMPLEMENTATION, how_timed; print(IMPLEMENTATION, how_timed())"
+USED = "from loopwatch.observe.stopwatch.steps import IMPLEMENTATION, how_timed; print(IMPLEMENTATION, how_timed())"
 
 
 def test_it_can_be_turned_off_at_import() -> None:
@@ -176,7 +179,7 @@ def test_turned_off_means_on(off: str) -> None:
     assert run(USED, LOOPWATCH_NO_EXTENSIONS=off).stdout == "c in C\n"
 
 
-HIDDEN = "import sys; sys.modules['loopwatch.observe._steps_c'] = None; "
+HIDDEN = "import sys; sys.modules['loopwatch.observe.stopwatch._steps_c'] = None; "
 
 
 def test_one_that_cannot_be_loaded_is_done_without() -> None:
@@ -197,7 +200,7 @@ def test_it_can_be_required(more: str) -> None:
 
 
 SUB_INTERPRETER = """
-import loopwatch.observe.steps as steps
+import loopwatch.observe.stopwatch.steps as steps
 try:
     import _interpreters as interpreters
 except ImportError:
@@ -205,7 +208,7 @@ except ImportError:
 program = '''
 import sys
 sys.path[:0] = {path}
-from loopwatch.observe.steps import how_timed
+from loopwatch.observe.stopwatch.steps import how_timed
 with open({file!r}, "w") as file:
     file.write(how_timed())
 '''

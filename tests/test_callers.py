@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from loopwatch.observe.callers import Callers
+from loopwatch.observe.jobs.callers import Callers
 
 GET = object()
 PUT = object()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import loopwatch
-from loopwatch.observe.steps import NEVER
+from loopwatch.observe.stopwatch.steps import NEVER
 from tests.implementations import NAMES
 from tests.made_timed_calls import Bench
 

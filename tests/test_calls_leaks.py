@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from loopwatch import _compat
-from loopwatch.observe import _calls_py
+from loopwatch.observe.uvloops import _calls_py
 from tests.implementations import NAMES, accelerator, implementation
 from tests.programs import run
 
@@ -48,7 +48,7 @@ class Bench:
         implementation(name)  # skips where it cannot be had
         self.module: Any = _calls_py
         if name == "c":
-            from loopwatch.observe import _calls_c
+            from loopwatch.observe.uvloops import _calls_c
 
             self.module = _calls_c
         self.count = MILLION if name == "c" else FEWER
@@ -253,7 +253,7 @@ def test_the_module_can_be_made_anew() -> None:
     accelerator()
     import importlib.util
 
-    from loopwatch.observe import _calls_c
+    from loopwatch.observe.uvloops import _calls_c
 
     spec: Any = _calls_c.__spec__
     for _ in range(5):
@@ -303,7 +303,7 @@ TAKEN_APART = """
 def with_argument(program: str) -> str:
     """With the accelerator's file, which is loaded without the package: under valgrind that would take much longer."""
     accelerator()
-    from loopwatch.observe import _calls_c
+    from loopwatch.observe.uvloops import _calls_c
 
     return f"import sys; sys.argv = ['-c', {_calls_c.__file__!r}]\n{textwrap.dedent(program)}"
 
@@ -400,7 +400,7 @@ def test_valgrind_finds_nothing_in_calls(tmp_path: Path) -> None:
     accelerator()
     if not _compat.gil_enabled():
         pytest.skip("without the interpreter lock it needs an allocator of its own, which valgrind cannot look into")
-    from loopwatch.observe import _calls_c
+    from loopwatch.observe.uvloops import _calls_c
     from tests.valgrind import blamed
 
     assert blamed(tmp_path, with_argument(STORY), _calls_c) == []

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 import loopwatch
-from loopwatch.observe.calls import IN_C
-from loopwatch.observe.steps import NEVER
+from loopwatch.observe.stopwatch.steps import NEVER
+from loopwatch.observe.uvloops.calls import IN_C
 from loopwatch.testing import RecordingReporter
 from tests.holding import HELD, WARM, longest
 from tests.implementations import NAMES

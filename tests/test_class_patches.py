@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import loopwatch
-from loopwatch.observe.class_patches import DISCARD, patches
+from loopwatch.observe.loops.class_patches import DISCARD, patches
 from loopwatch.testing import FakeClock
 from tests.bench import LONG, Watching, new_loop
 

@@ -16,8 +16,8 @@ import pytest
 import loopwatch
 from loopwatch import _compat
 from loopwatch.model import Coverage
-from loopwatch.observe.evidence import untold
-from loopwatch.observe.steps import how_timed
+from loopwatch.observe.looks.evidence import untold
+from loopwatch.observe.stopwatch.steps import how_timed
 from loopwatch.record.coverage import coverage
 from loopwatch.report.readings import worst_coverage
 

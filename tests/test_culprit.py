@@ -57,7 +57,7 @@ HTTP = frame("requests.api", f"{VENV}/site-packages/requests/api.py")
 POOL = frame("urllib3.pool", f"{VENV}/site-packages/urllib3/pool.py")
 LOOP = frame("asyncio.events", "/usr/lib/python3.12/asyncio/events.py")
 SOCKET = frame("socket", "/usr/lib/python3.12/socket.py")
-OURS = frame("loopwatch.observe.jobs", f"{VENV}/site-packages/loopwatch/observe/jobs.py")
+OURS = frame("loopwatch.observe.jobs.job", f"{VENV}/site-packages/loopwatch/observe/jobs/job.py")
 FIND = frame("importlib._bootstrap", "<frozen importlib._bootstrap>", "_find_and_load")
 IMPORT_MODULE = frame("importlib", "/usr/lib/python3.12/importlib/__init__.py", "import_module")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from loopwatch.observe.entry_state import EntryState
-from loopwatch.observe.steps import NEVER
+from loopwatch.observe.loops.entry_state import EntryState
+from loopwatch.observe.stopwatch.steps import NEVER
 from tests.bench import about
 from tests.state_bench import bench
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from loopwatch.observe.jobs import Pool, here, pool_on
+from loopwatch.observe.jobs.job import Pool, here, pool_on
 from tests.chores import double, fail
 from tests.executing import SOON, Gate, Watched, target, until, watching
 

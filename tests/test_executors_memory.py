@@ -9,8 +9,8 @@ import weakref
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
-from loopwatch.observe.executors import Pools
-from loopwatch.observe.jobs import Pool, here
+from loopwatch.observe.jobs.executors import Pools
+from loopwatch.observe.jobs.job import Pool, here
 from tests.chores import double
 from tests.executing import SOON, Gate, Watched, until
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import loopwatch
-from loopwatch.observe.foreign_executors import with_own_submit
+from loopwatch.observe.jobs.foreign_executors import with_own_submit
 from loopwatch.record.coverage import coverage
 from tests.chores import double, fail
 from tests.executing import Gate, submitters, target, watching

@@ -13,8 +13,8 @@ import pytest
 
 import loopwatch
 from loopwatch import _compat
-from loopwatch.observe import genuine
-from loopwatch.observe.genuine import NotGenuine, assert_genuine, handle_shape
+from loopwatch.observe.stopwatch import genuine
+from loopwatch.observe.stopwatch.genuine import NotGenuine, assert_genuine, handle_shape
 from tests.implementations import accelerator
 
 RUN: Any = events.Handle._run

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from loopwatch.metrics import GC_BOUNDS
-from loopwatch.observe import host
-from loopwatch.observe.host import GcHook, Span, new_id, overlap
+from loopwatch.observe.looks import host
+from loopwatch.observe.looks.host import GcHook, Span, new_id, overlap
 from loopwatch.testing import FakeClock
 
 # --- overlaps ----------------------------------------------------------------------------------

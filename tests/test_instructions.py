@@ -28,10 +28,12 @@ Of those that are brief each step and turn is too long to be quick.
 PROGRAM = """
     import gc
     import os
-    from loopwatch.observe import _steps_py, calls, loop_state, steps
+    from loopwatch.observe.stopwatch import _steps_py, steps
+    from loopwatch.observe.uvloops import calls
+    from loopwatch.observe.loops import loop_state
     times_steps = [_steps_py, calls]
     if steps.IMPLEMENTATION == "c":
-        from loopwatch.observe import accelerated
+        from loopwatch.observe.stopwatch import accelerated
         times_steps.append(accelerated)
     import loopwatch.watch
     # Under valgrind everything takes so long that no step would be quick or brief, nor any job brief.

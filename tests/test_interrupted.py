@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from loopwatch.observe import executors
-from loopwatch.observe.jobs import Pool
+from loopwatch.observe.jobs import executors
+from loopwatch.observe.jobs.job import Pool
 from tests.chores import double
 from tests.executing import SOON, Gate, Watched, target, until, watching
 from tests.made_jobs import KINDS, reading
@@ -158,7 +158,7 @@ def test_an_interrupted_call_of_anyio_raises_and_gives_its_token_back(
     interrupt: Any, monkeypatch: Any, where: str
 ) -> None:
     """Wherever it happens, no token is lost and no job stays."""
-    from loopwatch.observe.limiters import ThreadJob
+    from loopwatch.observe.jobs.limiters import ThreadJob
     from tests.anyio_jobs import Watched, anyio, in_thread
 
     watched = Watched()

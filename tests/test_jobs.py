@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from loopwatch.observe import jobs
-from loopwatch.observe.jobs import NOWHERE, first, here
+from loopwatch.observe.jobs import job as jobs
+from loopwatch.observe.jobs.job import NOWHERE, first, here
 from tests.made_jobs import reading
 
 # --- times and outcomes ---

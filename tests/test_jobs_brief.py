@@ -12,10 +12,10 @@ import pytest
 
 import loopwatch
 from loopwatch.observe.bounded import Finished
-from loopwatch.observe.executors import ExecutorHook
 from loopwatch.observe.foreign_loops import step_codes
-from loopwatch.observe.job_fields import IN_C
-from loopwatch.observe.jobs import NOWHERE, QuickJob
+from loopwatch.observe.jobs.executors import ExecutorHook
+from loopwatch.observe.jobs.job import NOWHERE, QuickJob
+from loopwatch.observe.jobs.job_fields import IN_C
 from tests.chores import double
 from tests.made_alarm import Alarm
 from tests.made_jobs import Setting, setting_up

@@ -141,7 +141,7 @@ def test_the_module_can_be_made_anew() -> None:
     accelerator()
     import importlib.util
 
-    from loopwatch.observe import _jobs_c
+    from loopwatch.observe.jobs import _jobs_c
 
     spec: Any = _jobs_c.__spec__
     with loopwatch.install(reporters=[], prometheus=False) as watch, ThreadPoolExecutor(1) as pool:
@@ -169,7 +169,7 @@ STORY = """
     import asyncio, functools, gc
     from concurrent.futures import ThreadPoolExecutor
     import loopwatch
-    from loopwatch.observe.job_fields import IN_C
+    from loopwatch.observe.jobs.job_fields import IN_C
     assert IN_C
 
     def fail():
@@ -206,7 +206,7 @@ def test_valgrind_finds_nothing_in_jobs(tmp_path: Path) -> None:
     accelerator()
     if not _compat.gil_enabled():
         pytest.skip("without the interpreter lock it needs an allocator of its own, which valgrind cannot look into")
-    from loopwatch.observe import _jobs_c
+    from loopwatch.observe.jobs import _jobs_c
     from tests.valgrind import blamed
 
     assert blamed(tmp_path, textwrap.dedent(STORY), _jobs_c) == []

@@ -9,8 +9,8 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any
 
-from loopwatch.observe.callees import callee_of
-from loopwatch.observe.jobs import NOWHERE, Pool
+from loopwatch.observe.jobs.callees import callee_of
+from loopwatch.observe.jobs.job import NOWHERE, Pool
 
 # --- lanes ---
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from loopwatch import _compat
-from loopwatch.observe.alarm import NOTABLE, Alarm, Lateness
-from loopwatch.observe.host import Span
+from loopwatch.observe.looks.alarm import NOTABLE, Alarm, Lateness
+from loopwatch.observe.looks.host import Span
 from tests.stage import THRESHOLD, Stage
 
 # --- lateness ----------------------------------------------------------------------------------

@@ -35,8 +35,19 @@ MAY_IMPORT = {
 }
 """The first part of a module's name inside the package, and the first parts that it may import."""
 
+KNOWN_IN_OBSERVE = {
+    "stopwatch": set(),
+    "resting": {"stopwatch"},
+    "jobs": set(),
+    "loops": {"stopwatch", "jobs"},
+    "uvloops": {"stopwatch", "resting", "jobs", "loops"},
+    "looks": {"stopwatch", "resting", "jobs", "loops"},
+}
+"""Each room of observe, and those that it may know besides itself and the words that lie beside them."""
+JOIN_OBSERVE = {"observe.foreign_loops", "observe.hooks"}
+
 LIBRARIES = {
-    "observe.anyio_threads": {"anyio"},
+    "observe.jobs.anyio_threads": {"anyio"},
     "report.prometheus": {"prometheus_client"},
     "report.prometheus_files": {"prometheus_client"},
     "report.otel": {"opentelemetry"},
@@ -113,6 +124,29 @@ def test_a_module_imports_only_what_its_room_may_know(file: Path) -> None:
     assert place in MAY_IMPORT, f"{file} has no place in the layers: give it one in MAY_IMPORT, or another room"
     wrong = [found for found in inner_imports(file) if found.target.partition(".")[0] not in MAY_IMPORT[place]]
     assert wrong == []
+
+
+INSIDE_OBSERVE = [name for name in MODULES if name.startswith("observe.") and name not in JOIN_OBSERVE]
+
+
+def room_of(module: str) -> str:
+    """Which room of observe a module belongs to; the empty text for what lies beside the rooms."""
+    parts = module.split(".")
+    return parts[1] if parts[0] == "observe" and len(parts) > 1 and parts[1] in KNOWN_IN_OBSERVE else ""
+
+
+@pytest.mark.parametrize("module", INSIDE_OBSERVE)
+def test_a_room_of_observe_knows_only_the_rooms_below_it(module: str) -> None:
+    """What lies beside the rooms knows none of them, and nobody but the watch knows who joins them."""
+    room = room_of(module)
+    known = {"", room, *KNOWN_IN_OBSERVE.get(room, set())}
+    targets = [found.target for found in inner_imports(MODULES[module])]
+    assert [target for target in targets if room_of(target) not in known or target in JOIN_OBSERVE] == []
+
+
+def test_every_folder_of_observe_is_a_room() -> None:
+    """A new one gets its line in KNOWN_IN_OBSERVE."""
+    assert {file.parent.name for file in (PACKAGE / "observe").glob("*/__init__.py")} == set(KNOWN_IN_OBSERVE)
 
 
 @EACH_FILE

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from loopwatch.observe.libuv_pool import threads
+from loopwatch.observe.uvloops.libuv_pool import threads
 from tests.resolving import build, told_by
 
 pytest.importorskip("uvloop")

@@ -16,7 +16,7 @@ WATCHED = """
         {more}
         print(sorted(before), sorted(needed & sys.modules.keys()))
 """
-UVLOOP = "needed = {'ctypes', 'loopwatch.observe.uvloop_loop', 'loopwatch.observe.libuv'}"
+UVLOOP = "needed = {'ctypes', 'loopwatch.observe.uvloops.uvloop_loop', 'loopwatch.observe.uvloops.libuv'}"
 
 
 def watched(needed: str, more: str = "") -> str:
@@ -33,5 +33,5 @@ def test_what_asks_libuv_is_not_loaded_without_uvloop() -> None:
 def test_what_asks_libuv_is_loaded_with_uvloop() -> None:
     """Once the application has imported it, before its first loop runs."""
     pytest.importorskip("uvloop")
-    after = ["ctypes", "loopwatch.observe.libuv", "loopwatch.observe.uvloop_loop"]
+    after = ["ctypes", "loopwatch.observe.uvloops.libuv", "loopwatch.observe.uvloops.uvloop_loop"]
     assert watched(UVLOOP, "import uvloop; uvloop.run(asyncio.sleep(0))") == f"[] {after}\n"

@@ -12,11 +12,13 @@ import pytest
 from loopwatch.explain.backlog import explain_backlog
 from loopwatch.explain.culprit import OwnCode
 from loopwatch.facts import Congestion
-from loopwatch.observe import jobs, libuv_pool, lookup_methods, pools
-from loopwatch.observe.libuv_pool import LibuvPool, LookupJob
-from loopwatch.observe.lookup_methods import LookupHook
-from loopwatch.observe.pools import PoolWatch
-from loopwatch.observe.steps import NEVER
+from loopwatch.observe.jobs import job as jobs
+from loopwatch.observe.looks import pools
+from loopwatch.observe.looks.pools import PoolWatch
+from loopwatch.observe.stopwatch.steps import NEVER
+from loopwatch.observe.uvloops import libuv_pool, lookup_methods
+from loopwatch.observe.uvloops.libuv_pool import LibuvPool, LookupJob
+from loopwatch.observe.uvloops.lookup_methods import LookupHook
 from loopwatch.report.text import render
 from loopwatch.testing import FakeClock
 from tests.made_pools import LOOK, WAIT, Hook, World

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 import loopwatch
-from loopwatch.observe.asyncio_loop import AsyncioHook
-from loopwatch.observe.loop_kinds import AWAITED, OWN_STEPS
+from loopwatch.observe.loops.asyncio_loop import AsyncioHook
+from loopwatch.observe.loops.loop_kinds import AWAITED, OWN_STEPS
 from tests.bench import LONG, Watching
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from loopwatch import _compat
-from loopwatch.observe.loop_state import LoopState
-from loopwatch.observe.polls import waiting
-from loopwatch.observe.steps import QUICK
+from loopwatch.observe.loops.loop_state import LoopState
+from loopwatch.observe.loops.polls import waiting
+from loopwatch.observe.stopwatch.steps import QUICK
 from tests.bench import about
 from tests.state_bench import KINDS, THRESHOLD, bench
 

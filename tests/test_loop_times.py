@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loopwatch import _compat
-from loopwatch.observe.steps import NEVER
+from loopwatch.observe.stopwatch.steps import NEVER
 from tests.bench import about
 from tests.state_bench import KINDS, Bench, bench, nested
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from loopwatch.observe.entry_state import EntryState
-from loopwatch.observe.loop_state import LoopState
+from loopwatch.observe.loops.entry_state import EntryState
+from loopwatch.observe.loops.loop_state import LoopState
 from loopwatch.testing import FakeClock
 from tests.bench import (
     LONG,

@@ -9,9 +9,9 @@ import pytest
 
 from loopwatch import _compat
 from loopwatch.facts import HandleFacts, Sample
-from loopwatch.observe.loop_clock import Reading
-from loopwatch.observe.loop_state import Held
-from loopwatch.observe.observation import Look, Observation, end_of, load, seen_ready
+from loopwatch.observe.looks.observation import Look, Observation, end_of, load, seen_ready
+from loopwatch.observe.loops.loop_clock import Reading
+from loopwatch.observe.loops.loop_state import Held
 from loopwatch.testing import FakeClock
 
 

@@ -84,7 +84,7 @@ def test_what_runs_the_loop_asked_for_nothing(own, call):
 
 def test_loopwatch_is_never_named(own):
     """Frames of ours say nothing."""
-    assert site_of(origin(frame("loopwatch.observe.executors.submit", OURS), CALLER), own) == "shop.views.order:2"
+    assert site_of(origin(frame("loopwatch.observe.jobs.executors.submit", OURS), CALLER), own) == "shop.views.order:2"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from loopwatch.observe.genuine import epoll_types, look_into_select
+from loopwatch.observe.stopwatch.genuine import epoll_types, look_into_select
 from loopwatch.testing import FakeClock
 from tests.implementations import accelerator
 

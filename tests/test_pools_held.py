@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from loopwatch.observe.jobs import Job
+from loopwatch.observe.jobs.job import Job
 from tests.made_pools import LOOK, WAIT, World
 
 # --- who held the workers ---

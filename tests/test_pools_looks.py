@@ -9,7 +9,7 @@ import time
 import pytest
 
 from loopwatch import _compat
-from loopwatch.observe.jobs import Job
+from loopwatch.observe.jobs.job import Job
 from tests.made_pools import LOOK, World
 
 # --- looks at workers ---

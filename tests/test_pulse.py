@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 import loopwatch
-from loopwatch.observe.loop_state import Outlets
-from loopwatch.observe.pulse import PulseState
-from loopwatch.observe.steps import NEVER
+from loopwatch.observe.loops.loop_state import Outlets
+from loopwatch.observe.loops.pulse import PulseState
+from loopwatch.observe.stopwatch.steps import NEVER
 from loopwatch.testing import FakeClock, RecordingReporter
 from tests.holding import HELD, WARM, line, longest, watching
 from tests.made_alarm import Alarm

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from loopwatch.observe.quiet import Quiet, forks
+from loopwatch.observe.looks.quiet import Quiet, forks
 
 
 class Loop:

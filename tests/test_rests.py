@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from loopwatch import _compat
-from loopwatch.observe import _rest_py, rests
+from loopwatch.observe.resting import _rest_py, rests
 from tests.implementations import NAMES, accelerator, implementation
 
 FOREVER = 1e9
@@ -27,7 +27,7 @@ def bell_of(name: str) -> Any:
     implementation(name)  # skips where it cannot be had
     if name == "python":
         return _rest_py.Bell()
-    from loopwatch.observe import _rest_c
+    from loopwatch.observe.resting import _rest_c
 
     return _rest_c.Bell()
 
@@ -102,7 +102,7 @@ class Counter:
         read.restype, read.argtypes = ctypes.c_longlong, (ctypes.c_size_t,)
         self.gauge: Any = _rest_py.Gauge(read, most)
         if name == "c":
-            from loopwatch.observe import _rest_c
+            from loopwatch.observe.resting import _rest_c
 
             self.gauge = _rest_c.Gauge(ctypes.cast(read, ctypes.c_void_p).value or 0, most)
         self.gauge.set(self.owner, ctypes.addressof(self._text), time.perf_counter(), 7.0)
@@ -204,8 +204,8 @@ STORY = """
     import asyncio, sys, threading, time
     import uvloop
     from loopwatch._compat import clocks
-    from loopwatch.observe import rests
-    from loopwatch.observe.libuv import Libuv
+    from loopwatch.observe.resting import rests
+    from loopwatch.observe.uvloops.libuv import Libuv
 
     assert rests.IN_C
     libuv, bell, stop = Libuv(sys.modules["uvloop.loop"]), rests.make_bell(), threading.Event()
@@ -241,7 +241,7 @@ def test_valgrind_finds_nothing_in_what_is_asked_in_c(tmp_path: Path) -> None:
     accelerator()
     if not _compat.gil_enabled():
         pytest.skip("without the interpreter lock it needs an allocator of its own, which valgrind cannot look into")
-    from loopwatch.observe import _rest_c
+    from loopwatch.observe.resting import _rest_c
     from tests.valgrind import blamed
 
     assert blamed(tmp_path, textwrap.dedent(STORY), _rest_c) == []

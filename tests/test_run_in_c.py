@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from loopwatch.observe.genuine import handle_shape
 from loopwatch.observe.step_codes import code_of_run
-from loopwatch.observe.steps import QUICK
+from loopwatch.observe.stopwatch.genuine import handle_shape
+from loopwatch.observe.stopwatch.steps import QUICK
 from loopwatch.testing import FakeClock
 from tests.implementations import accelerator
 
@@ -423,7 +423,7 @@ def test_a_signal_in_the_wrong_moment_loses_nothing_in_silence(monkeypatch: pyte
 
 def test_slots_are_taken_from_descriptors_only() -> None:
     """What is no slot of a handle, or of another type, is refused when the run is made."""
-    module: Any = pytest.importorskip("loopwatch.observe._steps_c") if accelerator() else None
+    module: Any = pytest.importorskip("loopwatch.observe.stopwatch._steps_c") if accelerator() else None
     shape = handle_shape()
 
     class Other:

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from loopwatch import _compat
-from loopwatch.observe.loop_state import LoopState
-from loopwatch.observe.steps import NEVER
+from loopwatch.observe.loops.loop_state import LoopState
+from loopwatch.observe.stopwatch.steps import NEVER
 from loopwatch.testing import FakeClock
 from tests.bench import (
     LONG,

@@ -9,8 +9,8 @@ import pytest
 
 from loopwatch import _compat
 from loopwatch.facts import Overrun
-from loopwatch.observe.loop_state import LoopState
-from loopwatch.observe.steps import NEVER
+from loopwatch.observe.loops.loop_state import LoopState
+from loopwatch.observe.stopwatch.steps import NEVER
 from tests.stage import THRESHOLD, Stage
 
 # --- in progress -------------------------------------------------------------------------------

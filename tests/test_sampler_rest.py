@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from loopwatch import _compat
-from loopwatch.observe.entry_state import EntryState
-from loopwatch.observe.steps import NEVER
+from loopwatch.observe.loops.entry_state import EntryState
+from loopwatch.observe.stopwatch.steps import NEVER
 from tests.stage import PACE, THRESHOLD, Stage, on_stage
 
 ASLEEP = 5.0

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from loopwatch import _compat
-from loopwatch.observe.steps import QUICK
+from loopwatch.observe.stopwatch.steps import QUICK
 from loopwatch.testing import FakeClock
 from tests.bench import LONG, Watching, new_loop
 from tests.implementations import NAMES, implementation
@@ -45,9 +45,9 @@ def test_a_signal_while_an_overrun_is_judged_is_heard(
     if where == "thread_cpu":
         monkeypatch.setattr(_compat.clocks, "thread_cpu", interrupt)
     elif where == "describe":
-        monkeypatch.setattr("loopwatch.observe.loop_state.describe", interrupt)
+        monkeypatch.setattr("loopwatch.observe.loops.loop_state.describe", interrupt)
     else:
-        monkeypatch.setattr("loopwatch.observe.loop_state.add_delayed", interrupt)
+        monkeypatch.setattr("loopwatch.observe.loops.loop_state.add_delayed", interrupt)
     with pytest.raises(GivenUp):
         b.run(0.3)
         b.wait(1.0)
@@ -102,7 +102,7 @@ def test_a_signal_while_a_loop_comes_or_goes_is_heard(
         elif moment == "enter":
             monkeypatch.setattr(hook, "_begin", interrupt)
         elif moment == "leave":
-            monkeypatch.setattr("loopwatch.observe.loop_state.LoopState.end", interrupt)
+            monkeypatch.setattr("loopwatch.observe.loops.loop_state.LoopState.end", interrupt)
         else:
             monkeypatch.setattr(hook.kinds, "meet", interrupt)
         coroutine = asyncio.sleep(0)

@@ -18,7 +18,7 @@ import loopwatch
 from loopwatch import JsonLinesReporter, Watch
 from loopwatch.facts import Sample, SpanFacts
 from loopwatch.observe.handles import context_of
-from loopwatch.observe.observation import Look, seen_span
+from loopwatch.observe.looks.observation import Look, seen_span
 from loopwatch.testing import RecordingReporter
 from tests.bench import wait_until
 

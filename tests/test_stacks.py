@@ -101,7 +101,7 @@ def test_the_module_that_is_imported_is_named(tmp_path: Any, monkeypatch: pytest
 
 def test_what_loopwatch_stands_in_for_is_not_on_the_stack() -> None:
     """A function of ours between two of the application's: nobody is to be shown, or charged with, that."""
-    ours: dict[str, Any] = {"__name__": "loopwatch.observe.anyio_threads"}
+    ours: dict[str, Any] = {"__name__": "loopwatch.observe.jobs.anyio_threads"}
     exec("def import_module(previous):\n    return previous()\n", ours)
 
     def inner() -> Any:

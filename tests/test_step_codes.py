@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from loopwatch import _compat
-from loopwatch.observe.running_loops import handles_under_way, is_in, running_loops
+from loopwatch.observe.loops.running_loops import handles_under_way, is_in, running_loops
 from loopwatch.observe.stacks import copy_stack
 from loopwatch.observe.step_codes import STDLIB, begins_step, code_of_run, runs_handle
 from tests.implementations import NAMES, implementation

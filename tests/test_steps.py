@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loopwatch.metrics import STEP_BOUNDS, TURN_BOUNDS
-from loopwatch.observe.steps import NEVER, NOTABLE, QUICK
+from loopwatch.observe.stopwatch.steps import NEVER, NOTABLE, QUICK
 from loopwatch.testing import FakeClock
 from tests.implementations import NAMES
 from tests.made_steps import Alarm, Handle, Loop, parts

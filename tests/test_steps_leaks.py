@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from loopwatch import _compat
-from loopwatch.observe.steps import NOTABLE, QUICK
+from loopwatch.observe.stopwatch.steps import NOTABLE, QUICK
 from loopwatch.testing import FakeClock
 from tests.implementations import NAMES, implementation
 
@@ -175,7 +175,7 @@ def test_a_stopwatch_in_a_cycle_is_collected(bench: Bench) -> None:
 def test_the_module_can_be_made_anew() -> None:
     """Multi-phase initialisation: two of it do not disturb each other, and one that is gone leaves nothing."""
     implementation("c")
-    from loopwatch.observe import _steps_c
+    from loopwatch.observe.stopwatch import _steps_c
 
     spec: Any = _steps_c.__spec__
     import importlib.util
@@ -275,7 +275,7 @@ def test_no_count_that_other_threads_read_goes_back(bench: Bench) -> None:
 STORY = """
     import asyncio, gc, sys
     import loopwatch
-    from loopwatch.observe.steps import IMPLEMENTATION
+    from loopwatch.observe.stopwatch.steps import IMPLEMENTATION
     assert IMPLEMENTATION == "c"
 
     def fail():
@@ -324,7 +324,7 @@ def test_valgrind_finds_nothing_in_it(tmp_path: Path) -> None:
     implementation("c")
     if not _compat.gil_enabled():
         pytest.skip("without the interpreter lock it needs an allocator of its own, which valgrind cannot look into")
-    from loopwatch.observe import _steps_c
+    from loopwatch.observe.stopwatch import _steps_c
     from tests.valgrind import blamed
 
     assert blamed(tmp_path, textwrap.dedent(STORY), _steps_c) == []

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loopwatch.metrics import STEP_BOUNDS
-from loopwatch.observe.steps import NOTABLE, QUICK
+from loopwatch.observe.stopwatch.steps import NOTABLE, QUICK
 from loopwatch.testing import FakeClock
 from tests.implementations import NAMES, implementation
 

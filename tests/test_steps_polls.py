@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from loopwatch.observe.steps import NEVER
+from loopwatch.observe.stopwatch.steps import NEVER
 from loopwatch.testing import FakeClock
 from tests.implementations import NAMES
 from tests.made_steps import Alarm, Handle, parts

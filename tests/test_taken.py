@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from loopwatch.observe.jobs import Pool
-from loopwatch.observe.taken import with_callbacks
+from loopwatch.observe.jobs.job import Pool
+from loopwatch.observe.looks.taken import with_callbacks
 from tests.executing import SOON
 
 

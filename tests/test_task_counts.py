@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import loopwatch
-from loopwatch.observe.task_counts import task_counts
+from loopwatch.observe.loops.task_counts import task_counts
 
 TASKS = [asyncio.Task, asyncio.tasks._PyTask]  # type: ignore[attr-defined]
 BOTH = pytest.mark.parametrize("kind", TASKS, ids=["C", "Python"])

@@ -125,7 +125,7 @@ def test_an_installed_package_of_ones_own_is_shown() -> None:
 
 def test_our_own_frames_are_not_shown() -> None:
     """Wherever loopwatch is installed: a reader has not written it, and need not know that it stands in between."""
-    ours = frame("submit", 81, "/srv/loopwatch/observe/executors.py", "loopwatch.observe.executors")
+    ours = frame("submit", 81, "/srv/loopwatch/observe/jobs/executors.py", "loopwatch.observe.jobs.executors")
     assert shown([ROUTE, ours, SOCKET], ROUTE) == ["> route", "recv"]
     assert shown([SERVER[0], ours, SOCKET]) == ["call", "recv"]
 

@@ -17,7 +17,7 @@ import pytest
 import loopwatch
 from loopwatch import _compat
 from loopwatch._compat import ThreadClock
-from loopwatch.observe.loop_state import LoopState
+from loopwatch.observe.loops.loop_state import LoopState
 from tests.one_thread import PATIENCE, thread
 from tests.stage import THRESHOLD, on_stage
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import loopwatch
-from loopwatch.observe.steps import NEVER
+from loopwatch.observe.stopwatch.steps import NEVER
 from tests.chores import double, fail
 from tests.implementations import accelerator
 from tests.made_timed_calls import Bench
@@ -89,7 +89,7 @@ def test_calls_that_many_threads_give_are_each_counted_once() -> None:
         def call_soon(self, callback: Any) -> Any:
             return callback
 
-    from loopwatch.observe import _calls_c
+    from loopwatch.observe.uvloops import _calls_c
 
     stand_in_for = _calls_c.make_schedule(Given.call_soon, bench.find, 1, True)
 

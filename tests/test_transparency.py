@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from loopwatch.observe.class_patches import patches
-from loopwatch.observe.steps import IMPLEMENTATION
+from loopwatch.observe.loops.class_patches import patches
+from loopwatch.observe.stopwatch.steps import IMPLEMENTATION
 from loopwatch.testing import FakeClock
 from tests.bench import FOREVER, LONG, RUN, ClockedSelector, Watching, new_loop
 from tests.stories import STORIES, Story
@@ -131,7 +131,7 @@ def test_an_error_that_leaves_the_loop_has_few_frames_more(idle: Watching) -> No
 
 
 def make_run_file() -> str:
-    from loopwatch.observe import _steps_py
+    from loopwatch.observe.stopwatch import _steps_py
 
     return str(_steps_py.__file__)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from loopwatch.observe.polls import Tap
+from loopwatch.observe.loops.polls import Tap
 from tests.bench import FOREVER, LONG, RUN, Watching, about, new_loop
 
 

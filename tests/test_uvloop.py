@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import loopwatch
-from loopwatch.observe.calls import IN_C
+from loopwatch.observe.uvloops.calls import IN_C
 from loopwatch.testing import RecordingReporter
 from tests.holding import HELD, WARM, line, longest, watching
 

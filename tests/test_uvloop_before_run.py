@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 import loopwatch
-from loopwatch.observe import uvloop_entry
-from loopwatch.observe.calls import IN_C
-from loopwatch.observe.uvloop_state import UvloopState
+from loopwatch.observe.uvloops import uvloop_entry
+from loopwatch.observe.uvloops.calls import IN_C
+from loopwatch.observe.uvloops.uvloop_state import UvloopState
 from tests.programs import run
 
 uvloop = pytest.importorskip("uvloop")
@@ -23,7 +23,7 @@ def test_threads_that_give_a_loop_its_first_callbacks_share_its_state(monkeypatc
     ran: list[int] = []
     with loopwatch.install(reporters=[], prometheus=False, exact_uvloop=True) as watch:
         uvloop.new_event_loop().close()  # it is proven that loops can be watched
-        from loopwatch.observe import uvloop_loop
+        from loopwatch.observe.uvloops import uvloop_loop
 
         made: list[Any] = []
         loop = uvloop.new_event_loop()

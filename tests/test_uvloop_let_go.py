@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from loopwatch.observe.alarm import Alarm
-from loopwatch.observe.loop_state import Outlets
-from loopwatch.observe.rests import IN_C
-from loopwatch.observe.uvloop_state import UvloopState
+from loopwatch.observe.looks.alarm import Alarm
+from loopwatch.observe.loops.loop_state import Outlets
+from loopwatch.observe.resting.rests import IN_C
+from loopwatch.observe.uvloops.uvloop_state import UvloopState
 from loopwatch.testing import RecordingReporter
 from tests.holding import watching
 from tests.programs import run
@@ -167,7 +167,7 @@ def test_a_loop_that_is_forgotten_lives_until_the_look_is_over(look: str) -> Non
 FORKED = """
     import asyncio, os, threading, time, warnings
     import loopwatch, uvloop
-    from loopwatch.observe.uvloop_state import UvloopState
+    from loopwatch.observe.uvloops.uvloop_state import UvloopState
     warnings.simplefilter("ignore", DeprecationWarning)  # to fork with threads is what is tested
 
     async def main():

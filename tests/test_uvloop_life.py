@@ -20,8 +20,8 @@ import pytest
 
 import loopwatch
 from loopwatch.model import Stall
-from loopwatch.observe.calls import IN_C
-from loopwatch.observe.uvloop_state import UvloopState
+from loopwatch.observe.uvloops.calls import IN_C
+from loopwatch.observe.uvloops.uvloop_state import UvloopState
 from loopwatch.testing import RecordingReporter
 from tests.holding import HELD, THRESHOLD, WARM, line, longest, watching
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from loopwatch.observe._rest_py import Gauge
-from loopwatch.observe.alarm import Alarm
-from loopwatch.observe.loop_state import Held, Outlets
-from loopwatch.observe.steps import NEVER
-from loopwatch.observe.uvloop_state import UvloopState
+from loopwatch.observe.looks.alarm import Alarm
+from loopwatch.observe.loops.loop_state import Held, Outlets
+from loopwatch.observe.resting._rest_py import Gauge
+from loopwatch.observe.stopwatch.steps import NEVER
+from loopwatch.observe.uvloops.uvloop_state import UvloopState
 from loopwatch.testing import FakeClock
 
 THRESHOLD = 0.125
@@ -270,7 +270,7 @@ def test_turns_are_counted_as_libuv_counts_them(watched: Watched) -> None:
 
 def test_that_it_waits_on_is_told_by_its_idle_time_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """A moment of work is none; more is for a look to find, as is a loop that was not seen to wait."""
-    monkeypatch.setattr("loopwatch.observe.counted_loop.make_gauge", made_gauge)
+    monkeypatch.setattr("loopwatch.observe.uvloops.counted_loop.make_gauge", made_gauge)
     watched = waiting()
     for _ in range(3):
         watched.loop.poll(0.1)
@@ -292,7 +292,7 @@ def test_that_it_waits_on_is_told_by_its_idle_time_alone(monkeypatch: pytest.Mon
 @pytest.mark.parametrize("over", ["end", "closed", "let go", "forked"])
 def test_whose_run_is_over_is_not_asked_any_more(monkeypatch: pytest.MonkeyPatch, over: str) -> None:
     """From the very moment, also by who has begun to: its counters may be gone the next."""
-    monkeypatch.setattr("loopwatch.observe.counted_loop.make_gauge", made_gauge)
+    monkeypatch.setattr("loopwatch.observe.uvloops.counted_loop.make_gauge", made_gauge)
     watched = waiting()
     gauge = watched.state.gauge()
     assert gauge is not None
@@ -313,7 +313,7 @@ def test_whose_run_is_over_is_not_asked_any_more(monkeypatch: pytest.MonkeyPatch
 
 def test_a_run_of_whose_end_nobody_tells_has_no_gauge(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever closes the loop may not tell of that either."""
-    monkeypatch.setattr("loopwatch.observe.counted_loop.make_gauge", made_gauge)
+    monkeypatch.setattr("loopwatch.observe.uvloops.counted_loop.make_gauge", made_gauge)
     watched = waiting()
     watched.state.told_of_end = False
     assert watched.state.gauge() is None

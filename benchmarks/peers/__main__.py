@@ -106,7 +106,7 @@ def _environments(names: list[str]) -> tuple[dict[str, Path], dict[str, str]]:
 
 
 def _is_compiled(python: Path) -> bool:
-    code = "from loopwatch.observe.steps import IMPLEMENTATION; print(IMPLEMENTATION)"
+    code = "from loopwatch.observe.stopwatch.steps import IMPLEMENTATION; print(IMPLEMENTATION)"
     done = subprocess.run([python, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     return bool(done.stdout.strip() != "python")
 

@@ -6,15 +6,15 @@ import threading
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
-from . import asyncio_loop
-from .asyncio_loop import AsyncioHook
-from .executors import ExecutorHook
-from .pulse import PulseHook
-from .uvloop_entry import RUN_CODE, loop_class
+from .jobs.executors import ExecutorHook
+from .loops import asyncio_loop
+from .loops.asyncio_loop import AsyncioHook
+from .loops.pulse import PulseHook
+from .uvloops.uvloop_entry import RUN_CODE, loop_class
 
 if TYPE_CHECKING:
-    from .lookup_methods import LookupHook
-    from .uvloop_loop import UvloopHook
+    from .uvloops.lookup_methods import LookupHook
+    from .uvloops.uvloop_loop import UvloopHook
 
 
 def step_codes() -> tuple[CodeType, ...]:
@@ -83,8 +83,8 @@ class ForeignLoops:
     def _hook(self) -> UvloopHook | None:
         """That of uvloop's loops, loaded as soon as the application has imported uvloop; None until then."""
         if self._uvloops is None and self._installed and loop_class() is not None:
-            from .lookup_methods import LookupHook
-            from .uvloop_loop import UvloopHook
+            from .uvloops.lookup_methods import LookupHook
+            from .uvloops.uvloop_loop import UvloopHook
 
             with self._making:
                 lookups = self._lookups = self._lookups or LookupHook(self._executors)

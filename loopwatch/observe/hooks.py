@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
-from .anyio_threads import AnyioHook
-from .asyncio_loop import AsyncioHook
-from .executors import ExecutorHook
 from .foreign_loops import ForeignLoops, step_codes
-from .host import GcHook
-from .loop_state import Outlets
+from .jobs.anyio_threads import AnyioHook
+from .jobs.executors import ExecutorHook
+from .looks.host import GcHook
+from .loops.asyncio_loop import AsyncioHook
+from .loops.loop_state import Outlets
 
 
 class Hooks:

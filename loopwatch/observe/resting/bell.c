@@ -228,7 +228,7 @@ static PyType_Slot bell_slots[] = {
 };
 
 PyType_Spec bell_spec = {
-    .name = "loopwatch.observe._rest_c.Bell",
+    .name = "loopwatch.observe.resting._rest_c.Bell",
     .basicsize = sizeof(Bell),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = bell_slots,

@@ -135,7 +135,7 @@ static PyType_Slot gauge_slots[] = {
 };
 
 PyType_Spec gauge_spec = {
-    .name = "loopwatch.observe._rest_c.Gauge",
+    .name = "loopwatch.observe.resting._rest_c.Gauge",
     .basicsize = sizeof(Gauge),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = gauge_slots,

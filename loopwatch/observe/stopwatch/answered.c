@@ -91,7 +91,7 @@ static PyType_Slot answered_slots[] = {
 };
 
 PyType_Spec answered_spec = {
-    .name = "loopwatch.observe._steps_c.Answered",
+    .name = "loopwatch.observe.stopwatch._steps_c.Answered",
     .basicsize = sizeof(Answered),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = answered_slots,

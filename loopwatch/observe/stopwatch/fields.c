@@ -145,7 +145,7 @@ static PyType_Slot fields_slots[] = {
 };
 
 PyType_Spec fields_spec = {
-    .name = "loopwatch.observe._steps_c.Fields",
+    .name = "loopwatch.observe.stopwatch._steps_c.Fields",
     .basicsize = sizeof(Fields),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = fields_slots,

@@ -100,7 +100,7 @@ static PyType_Slot replay_slots[] = {
 };
 
 PyType_Spec replay_spec = {
-    .name = "loopwatch.observe._steps_c.Replay",
+    .name = "loopwatch.observe.stopwatch._steps_c.Replay",
     .basicsize = sizeof(Replay),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = replay_slots,

@@ -131,7 +131,7 @@ static PyType_Slot run_slots[] = {
 };
 
 PyType_Spec run_spec = {
-    .name = "loopwatch.observe._steps_c.Run",
+    .name = "loopwatch.observe.stopwatch._steps_c.Run",
     .basicsize = sizeof(Run),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR
              | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,

@@ -89,7 +89,7 @@ static PyType_Slot select_slots[] = {
 };
 
 PyType_Spec select_spec = {
-    .name = "loopwatch.observe._steps_c.Select",
+    .name = "loopwatch.observe.stopwatch._steps_c.Select",
     .basicsize = sizeof(Select),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_IMMUTABLETYPE
              | Py_TPFLAGS_DISALLOW_INSTANTIATION,

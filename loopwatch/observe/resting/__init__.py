@@ -1,0 +1,1 @@
+"""What the sampler sleeps on: in C, without the interpreter, or in Python."""
