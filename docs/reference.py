@@ -47,7 +47,8 @@ Written by `make reference` from [loopwatch/metrics.py](../loopwatch/metrics.py)
 contract: the [dashboards and alerts](prometheus.md) are built on them. In OpenTelemetry the labels are attributes
 of the same names. [Prometheus and Grafana](prometheus.md) and [OpenTelemetry](opentelemetry.md) say how to get at them.
 
-Begin with [`loopwatch_blocking_seconds_total`](#loopwatch_blocking_seconds_total): the seconds lost, and where.
+Begin with [`loopwatch_blocking_seconds_total`](#loopwatch_blocking_seconds_total): the seconds lost, and where. Of a
+stall it has what was the code's own doing, without what a busy host took; `loopwatch_stall_duration_seconds` has all.
 """
 
 DELAYS_BEGIN = """\

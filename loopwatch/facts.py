@@ -123,6 +123,11 @@ class Overrun:
     contributors: tuple[ContributorFacts, ...] = ()
     cpu_seconds: float | None = None
     queued_seconds: float | None = None
+    off_unseen: float | None = None
+    """Before it was first looked at: the seconds that were neither, in which it may have waited for anything.
+
+    None where its CPU time is that of a part, or not known.
+    """
     gc_seconds: float = 0.0
     gc_generation: int | None = None
     gc_frames: tuple[RawFrame, ...] = ()

@@ -142,11 +142,12 @@ class Stall(_Event):
         """The seconds of ``duration`` that were the code's own doing, as far as the evidence tells.
 
         What the thread spent waiting for a CPU or the interpreter, in the garbage collector or stopped
-        is taken off where code is charged with the rest; a stall that charges nobody counts whole.
+        is taken off where code is charged with the rest, and of the cause ``cpu`` what is unaccounted for, as
+        what a hypervisor takes is; a stall that charges nobody counts whole.
         """
         if self.cause not in ("cpu", "wait", "import"):
             return self.duration
-        others = ("queued_seconds", "interpreter_seconds", "gc_seconds", "suspended_seconds")
+        others = ("queued_seconds", "interpreter_seconds", "gc_seconds", "suspended_seconds", "unaccounted_seconds")
         return max(0.0, self.duration - sum(self.evidence.get(name) or 0.0 for name in others))
 
 

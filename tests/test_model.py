@@ -312,6 +312,7 @@ def test_a_stall_always_has_a_site(changes: dict[str, Any], site: str) -> None:
         ({"queued_seconds": 0.1, "interpreter_seconds": 0.05, "gc_seconds": 0.02, "suspended_seconds": 0.03}, 0.152),
         ({"queued_seconds": None}, 0.352),
         ({"queued_seconds": 0.4}, 0.0),
+        ({"cpu_seconds": 0.1, "unaccounted_seconds": 0.05}, 0.302),
     ],
 )
 def test_code_is_charged_with_its_own_time_alone(cause: Any, evidence: dict[str, Any], seconds: float) -> None:

@@ -69,8 +69,9 @@ def test_while_it_lasts_the_clock_is_read_from_outside() -> None:
 # --- the queue for a CPU, and wakes ------------------------------------------------------------
 
 
-def queued(at: float, seconds: float | None) -> Reading:
-    return Reading(at, 0.0, 0.0, seconds)
+def queued(at: float, seconds: float | None, active: float | None = None) -> Reading:
+    """Of a loop that is active all the time, if not said otherwise."""
+    return Reading(at, at if active is None else active, 0.0, seconds)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +93,67 @@ def test_the_time_in_the_queue_is_counted_between_the_nearest_readings(
     """In proportion, where these are not its beginning and its end."""
     found = load(held(), readings, now).queued
     assert found == (None if expected is None else pytest.approx(expected))
+
+
+@pytest.mark.parametrize(
+    ("active", "expected"),
+    [
+        (2.0, 0.3),  # all the time, of which the half is the overrun's
+        (1.5, 0.4),
+        (1.0, 0.6),  # in the overrun alone
+        (0.5, 0.6),  # no less than that
+        (9.0, 0.3),  # no more than passed
+    ],
+)
+def test_the_time_in_the_queue_is_that_of_an_active_loop(active: float, expected: float) -> None:
+    """A loop that waits in its poll wants no CPU."""
+    readings = [queued(99.5, 1.0, 7.0), queued(101.5, 1.6, 7.0 + active)]
+    assert load(held(), readings, None).queued == pytest.approx(expected)
+
+
+def test_a_reading_within_the_overrun_counts_from_there() -> None:
+    """Of its second half, and nothing of the time after: the first half was like it."""
+    readings = [queued(100.5, 1.0, 7.0), queued(101.4, 1.3, 7.5)]
+    assert load(held(), readings, None).queued == pytest.approx(0.6)
+
+
+def read(at: float, cpu: float, queued: float | None = 1.0, active: float | None = None) -> Reading:
+    return Reading(at, at if active is None else active, cpu, queued)
+
+
+def looked(at: float, cpu: float, queued: float | None = 1.0) -> Look:
+    return Look(Sample(at, 100.0, 0.0, ()), read(at, cpu, queued))
+
+
+@pytest.mark.parametrize(
+    ("base", "looks", "expected"),
+    [
+        (read(100.0, 5.0), [looked(100.4, 5.1)], 0.3),
+        (read(100.0, 5.0), [looked(100.4, 5.1), looked(100.8, 5.1)], 0.3),  # up to the first
+        (read(100.0, 5.0), [looked(100.4, 5.1, 1.2)], 0.1),  # in the queue it was 0.2 s
+        (read(100.0, 5.0), [looked(100.4, 5.4)], 0.0),
+        (read(100.0, 5.0), [looked(100.4, 5.3, 1.3)], 0.0),  # never less than nothing
+        (read(100.0, 5.0, None), [looked(100.4, 5.1, None)], 0.3),  # nobody knows of a queue
+        (read(99.8, 5.0, 1.0, 99.9), [looked(100.4, 5.2)], 0.3),  # 0.1 s are of what ran before
+        (read(100.0, 5.0), [Look(Sample(100.2, 100.0, 0.0, ()), None), looked(100.4, 5.1)], 0.3),
+        (read(100.0, 5.0), [Look(Sample(100.2, 100.0, 0.0, ()), None)], 0.4),  # all of it
+        (read(100.0, 5.0), [], 0.4),
+        (read(100.1, 5.0), [looked(100.4, 5.1)], None),  # the CPU time is that of a part
+    ],
+)
+def test_for_how_long_a_thread_may_have_waited_unseen(base: Reading, looks: list[Look], expected: float | None) -> None:
+    """Before the first look that read its clocks: what was neither on a CPU nor in the queue for one."""
+    found = load(held(5.6, 100.0), [base], None, looks).off_unseen
+    assert found == (None if expected is None else pytest.approx(expected))
+
+
+def test_while_it_lasts_what_passed_unseen_is_known_too() -> None:
+    """From the first look, and without any from the last reading."""
+    now = read(101.0, 5.6)
+    assert load(held(None, 100.0), [read(100.0, 5.0)], now, [looked(100.4, 5.1)]).off_unseen == pytest.approx(0.3)
+    assert load(held(None, 100.0), [read(100.0, 5.0)], now).off_unseen == pytest.approx(0.4)
+    assert load(held(None, 100.0), [read(100.0, 5.0)], None).off_unseen is None
+    assert load(held(None, 100.0), [], now).off_unseen is None
 
 
 def look(at: float, counted: float, activity: Any, read_at: float = 0.0) -> Look:

@@ -223,6 +223,12 @@ def test_who_is_charged_with_a_part_is_told_the_parts(queued: float, expected: l
     assert render(event).splitlines()[1:] == expected
 
 
+def test_what_nobody_can_account_for_is_told_as_that() -> None:
+    """It is in the duration, and not charged."""
+    event = stall(evidence={"cpu_seconds": 0.25, "unaccounted_seconds": 0.1}, cause="cpu", culprit=CHECKOUT)
+    assert render(event).splitlines()[1] == "  Of this time: 250 ms on a CPU, 100 ms unaccounted for."
+
+
 def test_a_part_that_is_next_to_nothing_is_not_worth_a_line() -> None:
     """Some microseconds of a third of a second explain nothing."""
     told = render(stall(evidence={"queued_seconds": 0.00002, "cpu_seconds": 0.003}, task=None)).splitlines()

@@ -58,7 +58,7 @@ def _not_queued_asleep(overrun: Overrun, looks: Sequence[Look]) -> Overrun:
     """A thread that is seen to wait for something else is not ready for a CPU, whatever was counted around it."""
     queued = overrun.queued_seconds
     asleep = seconds_of(look for look in looks if look.sure and look.sample.activity in (*_WAITS, "other"))
-    most = max(0.0, overrun.duration - asleep)
+    most = max(0.0, overrun.duration - max(asleep, overrun.cpu_seconds or 0.0))
     return overrun if queued is None or queued <= most else replace(overrun, queued_seconds=most)
 
 
@@ -98,7 +98,7 @@ def _done_by_it(overrun: Overrun, looks: Sequence[Look], evidence: dict[str, Any
     if modules and sum(modules.values()) >= HALF * seconds_of(looks):
         return Verdict("import", {**evidence, "module": next(iter(modules))})
     if cpu is not None and (cpu >= HALF * duration or queued >= HALF * duration):
-        return Verdict("cpu", evidence)
+        return Verdict("cpu", {**evidence, **_unaccounted(overrun, looks)})
     waiting = _waiting(overrun, looks)
     if waiting is not None:
         return Verdict("wait", {**evidence, **waiting})
@@ -107,7 +107,7 @@ def _done_by_it(overrun: Overrun, looks: Sequence[Look], evidence: dict[str, Any
     if cpu + queued >= MOSTLY * duration:
         # It wanted the CPU nearly all along: what it used is its own doing.
         if cpu >= queued or _suffices(overrun):
-            return Verdict("cpu", evidence)
+            return Verdict("cpu", {**evidence, **_unaccounted(overrun, looks)})
         return Verdict("unknown", {**evidence, "waited_for": "cpu"}, charge=False)
     known = overrun.wakes is not None and overrun.queued_seconds is not None
     seen = any(look.frames for look in looks) or not in_package(overrun.handle.module, "asyncio")
@@ -172,6 +172,35 @@ def _notes_origin(frames: Sequence[RawFrame]) -> bool:
         and (frame.module == _ORIGINS or (frame.module == "traceback" and in_package(outer.module, "asyncio")))
         for outer, frame in pairwise(frames)
     )
+
+
+# --- what is nobody's ---
+
+
+def _unaccounted(overrun: Overrun, looks: Sequence[Look]) -> dict[str, float]:
+    """What code that computes has surely not computed, and nobody knows where it went.
+
+    Where a hypervisor gives the CPU to another machine, the guest's kernel counts that neither as on the CPU nor as
+    in the queue for one (``update_rq_clock_task`` in Linux' ``kernel/sched/core.c`` takes it off). The same becomes
+    of what the kernel counts too late, and of the time for which a look takes the interpreter.
+
+    Of waits of the code's own nothing is to be in it: so not what passed before the first look, nor what others show.
+    A thread that has not woken at all has not slept.
+    """
+    cpu, unseen = overrun.cpu_seconds, overrun.off_unseen
+    if cpu is None or unseen is None:
+        return {}
+    slept = overrun.wakes is None or overrun.wakes >= 1
+    own = unseen + seconds_of(look for look in looks if _may_wait(look.sample, overrun)) if slept else 0.0
+    collected = overrun.gc_seconds if overrun.gc_elsewhere else 0.0
+    others = (overrun.queued_seconds or 0.0) + _starved(overrun, looks) + overrun.suspended_seconds + collected
+    left = round(overrun.duration - cpu - others - own, 6)
+    return {"unaccounted_seconds": left} if left > 0 else {}
+
+
+def _may_wait(sample: Sample, overrun: Overrun) -> bool:
+    """Whether the thread may have waited for something of its own when it was looked at."""
+    return sample.activity != "running" and not (sample.activity == "futex" and _asks(overrun))
 
 
 # --- waiting ---

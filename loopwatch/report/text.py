@@ -215,6 +215,7 @@ def _accounts(stall: Stall) -> list[str]:
         ("queued_seconds", "waiting for a CPU"),
         ("interpreter_seconds", "waiting for the interpreter"),
         ("gc_seconds", "collecting garbage"),
+        ("unaccounted_seconds", "unaccounted for"),
     )
     least = _WORTH_TELLING * stall.duration
     spent = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ... import _compat
 from ...facts import Sample, SpanFacts
@@ -13,6 +13,7 @@ from ..loops.loop_state import SAME, Held, LoopState
 from ..stopwatch.steps import NEVER
 from .host import new_id
 
+_Dated = TypeVar("_Dated", bound=tuple[Any, ...])
 _LOOKS = 256
 _TALES = 64
 _READINGS = 4
@@ -38,11 +39,15 @@ class Look(NamedTuple):
 
 
 class Load(NamedTuple):
-    """What an overrun did with its time; None where the platform does not tell."""
+    """What an overrun did with its time; None where the platform does not tell.
+
+    ``off_unseen``: neither on a CPU nor ready for one before the first look; None where no reading was made before it.
+    """
 
     cpu: float | None
     queued: float | None
     wakes: float | None
+    off_unseen: float | None = None
 
 
 class Tale:
@@ -274,9 +279,35 @@ def load(held: Held, readings: Sequence[Reading], now: Reading | None, looks: Se
         known = [*known, end]
     return Load(
         _cpu(held, readings, now),
-        _within(_increase(held, [(each.at, each.queued) for each in known]), _queued_at_most(held, looks)),
+        _within(_queued(held, known), _queued_at_most(held, looks)),
         _wakes(held, [(each.at, each.switches) for each in known]),
+        _off_unseen(held, readings, now, looks),
     )
+
+
+def _off_unseen(held: Held, readings: Sequence[Reading], now: Reading | None, looks: Sequence[Look]) -> float | None:
+    """For how long the thread had no CPU, and was in no queue for one, before it was first looked at."""
+    base = _latest_before(held.started, readings)
+    if base is None or base.at > held.started:
+        return None
+    first = next((look.reading for look in looks if look.reading is not None), None)
+    if first is not None and held.started < first.at < held.ended:
+        held, now = held._replace(ended=first.at, cpu=first.cpu), first
+    known = [*readings, now] if now is not None else readings
+    cpu = _cpu(held, readings, now)
+    return None if cpu is None else max(0.0, held.ended - held.started - cpu - (_queued(held, known) or 0.0))
+
+
+def _queued(held: Held, readings: Sequence[Reading]) -> float | None:
+    """For how long the thread was ready for a CPU: as it is elsewhere while its loop is active, and not in its poll."""
+    known = [each for each in readings if each.queued is not None]
+    counted = _increase(held, [(each.at, each.queued) for each in known])
+    if counted is None:
+        return None
+    first, last = _ends(held, known)
+    inside = min(held.ended, last.at) - max(held.started, first.at)
+    passed = last.at - first.at
+    return counted * passed / max(inside, min(passed, last.active - first.active))
 
 
 def _queued_at_most(held: Held, looks: Sequence[Look]) -> float:
@@ -345,9 +376,14 @@ def _increase(held: Held, counted: Sequence[tuple[float, float | None]], least: 
     if not known:
         return None
     duration = held.ended - held.started
-    first = min(known, key=lambda each: abs(each[0] - held.started))
-    last = min(known, key=lambda each: abs(each[0] - held.ended))
+    first, last = _ends(held, known)
     passed = last[0] - first[0]
     if passed <= 0 or passed < least * duration:
         return None
     return (last[1] - first[1]) * duration / passed
+
+
+def _ends(held: Held, dated: Sequence[_Dated]) -> tuple[_Dated, _Dated]:
+    """Those that are nearest to the beginning and to the end of an overrun; each has its moment in front."""
+    first = min(dated, key=lambda each: abs(each[0] - held.started))
+    return first, min(dated, key=lambda each: abs(each[0] - held.ended))

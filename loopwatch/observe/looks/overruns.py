@@ -65,6 +65,7 @@ class Overruns:
             contributors=held.contributors,
             cpu_seconds=spent.cpu,
             queued_seconds=spent.queued,
+            off_unseen=spent.off_unseen,
             gc_seconds=collected,
             gc_generation=collection.generation if collection is not None else None,
             gc_frames=collection.frames if collection is not None else (),
