@@ -57,8 +57,8 @@ QUERIES_BEGIN = """\
 
 Each has a question that it answers, in PromQL. They are made for many instances, and for several workers behind one
 target; the tests ask each of a Prometheus that scrapes the FastAPI example under load. A window such as `[5m]` should
-span four scrapes or more. `rate` and `increase` see a series from its second scrape on: a stall by which a series began,
-as the first of its cause or of its line does, is in the numbers, but not in these.
+span four scrapes or more. `rate` and `increase` see a series from its second scrape on: a stall by which a series
+began, as the first of its cause or of its line does, is in the numbers, but not in these.
 """
 
 DELAYS_BEGIN = """\
