@@ -15,6 +15,8 @@ from loopwatch import settings
 from loopwatch.metrics import DELAYS, METRICS, Metric
 from loopwatch.settings import PREFIX, Settings
 
+from .queries import QUERIES
+
 FOLDER = Path(__file__).resolve().parent
 
 LABELS = {
@@ -49,6 +51,15 @@ of the same names. [Prometheus and Grafana](prometheus.md) and [OpenTelemetry](o
 
 Begin with [`loopwatch_blocking_seconds_total`](#loopwatch_blocking_seconds_total): the seconds lost, and where. Of a
 stall it has what was the code's own doing, without what a busy host took; `loopwatch_stall_duration_seconds` has all.
+"""
+
+QUERIES_BEGIN = """\
+## Each metric
+
+Each has a question that it answers, in PromQL. They are made for many instances, and for several workers behind one
+target; the tests ask each of a Prometheus that scrapes the FastAPI example under load. A window such as `[5m]` should
+span four scrapes or more. `rate` and `increase` see a series from its second scrape on: a stall by which a series
+began, as the first of its cause or of its line does, is in the numbers, but not in these.
 """
 
 DELAYS_BEGIN = """\
@@ -97,7 +108,7 @@ def metrics() -> str:
         table(("Prometheus", "type", "labels"), rows),
         "## Labels\n",
         table(("label", "its values"), ((f"`{name}`", LABELS[name]) for name in names)),
-        "## Each metric\n",
+        QUERIES_BEGIN,
         *map(_metric, METRICS.values()),
         DELAYS_BEGIN,
         table(("OpenTelemetry", ""), delays),
@@ -113,7 +124,9 @@ def _metric(row: Metric) -> str:
         *([("several workers", _together(row))] if row.type != "info" else []),
         *([("bounds", ", ".join(f"{bound:g}" for bound in row.bounds))] if row.bounds else []),
     ]
-    return f"### `{row.prometheus}`\n\n{row.help}\n\n{table(('', ''), facts)}"
+    asked = QUERIES[row.prometheus]
+    query = f"{asked.question}\n\n```text\n{asked.promql}\n```\n"
+    return f"### `{row.prometheus}`\n\n{row.help}\n\n{table(('', ''), facts)}\n{query}"
 
 
 def _together(row: Metric) -> str:

@@ -2,7 +2,8 @@
 
 What may differ: numbers, with the unit of a time or a size; ids; the folder of a path; how long a ruler is; how many
 spaces stand within a line. ``...`` stands for anything, on a line of its own for any lines. What may not: words, the
-names of files, the line numbers of sites and of files that are not the interpreter's own.
+names of files, the line numbers of sites and of files that are not the interpreter's own, and how many there are of
+what a word names. Only of what is counted up to a moment that the machine chooses, there may be half to twice as many.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _TOKEN = re.compile(
     | (?P<id>       \b0x[0-9a-f]+\b | \b(?=[0-9a-f]*[0-9])(?=[0-9]*[a-f])[0-9a-f]{8,}\b )
     | (?P<time>     (?P<signed_time>(?<![\w.])[+-])? \d+(?:\.\d+)? \ ?(?:ns|us|ms|s|min|h)\b )
     | (?P<size>     (?P<signed_size>(?<![\w.])[+-])? \d+(?:\.\d+)? \ ?(?:B|kB|KB|MB|GB)\b )
-    | (?P<count>    \d+\ (?P<noun>[a-z]{3,}) )
+    | (?P<count>    (?P<many>\d+)\ (?P<noun>[a-z]{3,}|x)\b )
     | (?P<number>   (?P<signed>(?<![\w.])[+-])? \d+(?:\.\d+)?(?:e[+-]?\d+)? )
     | (?P<spaces>   (?<=\S)\ + )
     """,
@@ -35,6 +36,8 @@ _OTHERWISE = {
     "number": _NUMBER,
     "spaces": r"\ +",
 }
+_UP_TO_A_MOMENT = ("callback", "job")
+"""Callbacks that waited for a stall, jobs that waited or ran until it was told."""
 _OF_THE_INTERPRETER = re.compile(r"/lib(?:64)?/python3")
 
 
@@ -59,8 +62,16 @@ def _piece(token: re.Match[str], of_the_interpreter: bool) -> str:
     if kind == "ruler":
         return f"(?:{re.escape(token['stroke'])})+"
     if kind == "count":
-        return rf"\d+\ {re.escape(token['noun'].removesuffix('s'))}s?\b"
+        return _count(int(token["many"]), token["noun"])
     return _OTHERWISE[kind]
+
+
+def _count(many: int, noun: str) -> str:
+    one = noun.removesuffix("s")
+    if one not in _UP_TO_A_MOMENT:
+        return rf"{many}\ {noun}\b"
+    about = "|".join(map(str, range(many // 2, 2 * many + 1)))
+    return rf"(?:{about})\ {one}s?\b"
 
 
 def is_printed(shown: list[str], printed: str, only: bool = False) -> bool:

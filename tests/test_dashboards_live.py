@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from docs.queries import QUERIES
 from grafana.expressions import expressions
 from grafana.prometheus_server import HERE, RULES, Prometheus, prometheus
 
@@ -73,6 +74,11 @@ def test_every_expression_of_every_panel_returns_data(scene: Scene) -> None:
     asked = list(expressions())
     assert len(asked) > 50
     assert [each for each in asked if not tells(scene.prometheus, each.text)] == []
+
+
+def test_every_query_of_the_reference_returns_data(scene: Scene) -> None:
+    """Each metric's question has an answer."""
+    assert [name for name, query in QUERIES.items() if not tells(scene.prometheus, query.promql)] == []
 
 
 def test_every_expression_of_every_rule_returns_data(scene: Scene) -> None:

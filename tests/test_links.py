@@ -64,3 +64,25 @@ def test_every_page_of_the_documentation_is_in_its_index() -> None:
     } - {"index.md"}
     below = {page for page in pages if "/" in page and not page.endswith("/index.md")}
     assert pages - below <= set(LINK.findall(index))
+
+
+PATH = re.compile(r"`([\w.-]+(?:/[\w.-]+)*(?:/|\.(?:pyi?|[ch]|sh)))`")
+"""What is called a path where it stands in backticks: it ends with a slash, or as code does."""
+OTHERS = {"Lib/asyncio/events.py": "CPython's", "asgi.py": "Django's"}
+
+
+def parts_of_paths() -> set[str]:
+    """Every file and folder of the checkout, by its path from the root or from any folder on the way."""
+    tops = [path for path in ROOT.iterdir() if path.name not in ("build", "dist") and not path.name.startswith(".")]
+    inside = [path for top in tops if top.is_dir() for path in top.rglob("*") if "node_modules" not in path.parts]
+    known = [path.relative_to(ROOT).parts for path in [*tops, *inside]]
+    return {"/".join(parts[begin:]) for parts in known for begin in range(len(parts))}
+
+
+def test_every_file_and_folder_that_a_page_names_is_there() -> None:
+    """Of the checkout, or one that a page has its reader write; a file that was moved is named anew."""
+    written = {name for page in PAGES for name in re.findall(r"<!-- run: file (\S+) -->", page.read_text("utf-8"))}
+    known = parts_of_paths() | written | set(OTHERS)
+    named = [(str(page.relative_to(ROOT)), path) for page in PAGES for path in PATH.findall(prose(page))]
+    assert len(named) > 30
+    assert [(page, path) for page, path in named if path.rstrip("/") not in known] == []

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from docs import reference
+from docs.queries import QUERIES
 from loopwatch.metrics import METRICS
 from loopwatch.report.log import _SHORT
 from loopwatch.settings import PREFIX, Settings
@@ -31,6 +32,16 @@ def test_every_page_is_tested() -> None:
 def test_the_values_of_every_label_are_explained() -> None:
     """None is missing, and none is left over of a label that is gone."""
     assert set(reference.LABELS) == {label for row in METRICS.values() for label in row.labels}
+
+
+def test_every_metric_has_a_query_that_speaks_of_it() -> None:
+    """By its whole name, and by no label that neither it nor Prometheus has."""
+    assert set(QUERIES) == set(METRICS)
+    for name, (question, promql) in QUERIES.items():
+        assert "?" in question
+        assert re.search(rf"\b{name}(?:_bucket|_sum|_count)?\b", promql), name
+        by = {label for labels in re.findall(r"by \(([^)]*)\)", promql) for label in labels.split(", ")}
+        assert by <= {"job", "instance", "le", *METRICS[name].labels}, name
 
 
 def test_every_setting_says_what_it_is_for() -> None:
