@@ -110,7 +110,9 @@ def test_the_end_of_what_a_callback_was_given_is_not_charged_to_the_next_step(
 
 
 @pytest.mark.parametrize("make", ["timer", "task"])
-def test_what_asyncios_debug_mode_reads_is_no_steps_doing(make: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_asyncios_debug_mode_reads_is_no_steps_doing(
+    make: str, monkeypatch: pytest.MonkeyPatch, each_loop: str
+) -> None:
     """It notes where each handle and task was made, and asks the disk for the source files: that may be busy."""
     reading: list[str | None] = []
 

@@ -261,6 +261,9 @@ def test_a_collection_that_code_asked_for_is_charged_to_it() -> None:
 
 NOTES = calls("stack()", "asyncio.format_helpers", "/lib/asyncio/format_helpers.py", "extract_stack")
 ASKS = calls("stack()", "traceback", "/lib/traceback.py", "extract_stack")
+EXTRACTS = calls("gen()", "traceback", "/lib/traceback.py", "extract")
+BY_HAND = calls("extract_stack()")
+BY_HAND_TOO = calls("StackSummary.extract(walk_stack(None))")
 MAKES = calls("note()", "asyncio.base_events", "/lib/asyncio/base_events.py", "call_at")
 
 
@@ -269,7 +272,11 @@ MAKES = calls("note()", "asyncio.base_events", "/lib/asyncio/base_events.py", "c
     [
         ((AT_WORK, MAKES, NOTES), ("unknown", False)),
         ((AT_WORK, MAKES, ASKS), ("unknown", False)),  # a task or a future, which is of C
-        ((AT_WORK, ASKS), ("wait", True)),  # own code asks for the stack
+        ((AT_WORK, EXTRACTS), ("unknown", False)),  # a handle of uvloop's
+        ((AT_WORK, ASKS), ("unknown", False)),  # a task or a future that a loop of uvloop's makes
+        ((AT_WORK, BY_HAND, ASKS), ("wait", True)),  # own code asks for the stack
+        ((AT_WORK, BY_HAND_TOO, EXTRACTS), ("wait", True)),
+        ((AT_WORK, BY_HAND, ASKS, EXTRACTS), ("wait", True)),
         ((AT_WORK, MAKES), ("wait", True)),
     ],
 )

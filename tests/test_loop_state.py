@@ -281,14 +281,17 @@ def test_one_step_and_its_end_are_named_for_it() -> None:
     assert held.handle.callback.endswith("rest")
 
 
-def test_a_turn_without_steps_names_nobody() -> None:
-    """What the loop does between its callbacks is none of theirs."""
+@pytest.mark.parametrize("steps", [[], [0.0], [0.0003]], ids=["none", "a quick one", "a brief one"])
+def test_a_turn_without_steps_of_note_names_nobody(steps: list[float]) -> None:
+    """What the loop does between its callbacks is none of theirs; one that took no time is not many."""
     b = bench()
     b.wait(1.0)
+    for seconds in steps:
+        b.run(seconds)
     b.clock.advance(0.2)
     b.wait(1.0)
     (held,) = b.held
-    assert (held.kind, held.steps, held.handle.callback) == ("turn", 0, "the loop between its callbacks")
+    assert (held.kind, held.steps, held.handle.callback) == ("turn", len(steps), "the loop between its callbacks")
 
 
 @KINDS
@@ -315,6 +318,26 @@ def test_a_step_is_not_believed_when_the_loop_has_another_selector() -> None:
     b.wait(1.0)
     assert not b.held
     assert (b.state.quick, sum(b.state.step_counts)) == (1, 0)
+
+
+def test_what_ran_before_a_step_that_is_not_believed_is_no_part_of_its_turn() -> None:
+    """The turn begins anew with the step's end: with its time, the steps before it and the stalls among them go."""
+    b = bench()
+    b.trusted = False
+    b.wait(1.0)
+    for seconds in (0.0, 0.0003, 0.002, 0.1):
+        b.run(seconds)
+    b.loop._selector = object()
+    b.run(0.3)
+    b.loop._selector = None
+    b.held.clear()
+    for _ in range(30):
+        b.run(0.002)
+    b.wait(1.0)
+    (held,) = [held for held in b.held if held.kind == "turn"]
+    assert (held.steps, held.ended - held.started, held.turn_seconds) == (30, about(0.06), about(0.06))
+    assert [(each.steps, each.seconds) for each in held.contributors] == [(30, about(0.06))]
+    assert sum(b.state.steps_counted()) == 35
 
 
 def test_a_loop_that_begins_to_turn_in_its_own_way_is_noticed() -> None:

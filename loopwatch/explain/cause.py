@@ -33,6 +33,9 @@ ASKS_EVERY = 0.02
 _ORIGINS = "asyncio.format_helpers"
 """Where asyncio's debug mode notes what stack each handle was made in."""
 
+_NOTES = ("extract_stack", "extract")
+"""What is called for that in ``traceback``, the second by uvloop."""
+
 _DEBUGGERS = frozenset({"bdb", "pdb", "ipdb", "pudb", "pydevd", "_pydevd_bundle", "debugpy"})
 _WAITS = ("network", "sleep", "file", "process")
 _LOCK_METHODS = ("acquire", "__enter__", "wait", "result")
@@ -166,12 +169,24 @@ def _notes_origins(looks: Sequence[Look]) -> bool:
 
 
 def _notes_origin(frames: Sequence[RawFrame]) -> bool:
-    # Tasks and futures, which are of C, ask traceback itself; what is called by other code is that code's doing.
     return any(
-        frame.code.co_name == "extract_stack"
-        and (frame.module == _ORIGINS or (frame.module == "traceback" and in_package(outer.module, "asyncio")))
+        frame.code.co_name in _NOTES
+        and (frame.module == _ORIGINS or (frame.module == "traceback" and _asked_by_the_loop(outer, frame)))
         for outer, frame in pairwise(frames)
     )
+
+
+def _asked_by_the_loop(outer: RawFrame, frame: RawFrame) -> bool:
+    """Whether asyncio, or code of C such as uvloop's handles, tasks and futures, asks for a stack.
+
+    Code of C has no frame: what called it comes next, and does not name what it is seen in. What is called by
+    Python code is that code's doing.
+    """
+    if outer.module == "traceback":
+        return False
+    name = frame.code.co_name
+    named = name in outer.code.co_names or (resolve_call(*outer) or "").endswith(f".{name}")
+    return not named or in_package(outer.module, "asyncio")
 
 
 # --- what is nobody's ---

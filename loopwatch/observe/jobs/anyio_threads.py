@@ -1,8 +1,8 @@
 """Puts a ``ThreadJob`` into each call of AnyIO's worker threads: ``anyio.to_thread``, and with it the ``def``
 routes of Starlette and FastAPI.
 
-AnyIO is never imported here: ``refresh()`` finds it once the application has. Since 4.16 a bare ``import anyio``
-brings nothing of it but what loads the rest, and that may be done in a running loop.
+AnyIO is never imported here: its backend is awaited, and ``refresh()`` finds it where that went unnoticed. Since 4.16
+a bare ``import anyio`` brings nothing of it but what loads the rest, and that may be done in a running loop.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from ..._names import qualified_name
 from ..guard import theirs
+from .awaited_module import AwaitedModule
 from .executors import ExecutorHook
 from .job import NOBODY, Lane
 from .limiters import LimiterPool, ThreadJob
@@ -124,6 +125,7 @@ class AnyioHook:
         self._may_miss = False
         """Whether a loop has run that may have loaded all of AnyIO, and begun jobs, since it was last looked for."""
         self._backend: Any = None
+        self._awaited = AwaitedModule(_BACKEND, self._arrived)
         self._kept: list[_Patch] = []
         self._pools: dict[int, LimiterPool] = {}
         self._lanes: dict[str, dict[Any, Lane]] = {}
@@ -164,6 +166,8 @@ class AnyioHook:
                 self.executors.faults.append(error)
 
     def _await_backend(self) -> None:
+        if not self._awaited.awaited:
+            self._awaited.put()
         for name in _LOADERS:
             loader = sys.modules.get(name)
             if loader is not None and _IMPORT in vars(loader) and not self._awaits_in(loader):
@@ -171,6 +175,13 @@ class AnyioHook:
 
     def _awaits_in(self, loader: Any) -> bool:
         return any(patch.owner is loader for patch in self._kept)
+
+    def _arrived(self) -> None:
+        """The backend has just been loaded, and nobody has it yet."""
+        if _active is self:
+            self.refresh()
+            if self.seen:
+                self.late = False  # also where the sampler's thread has found it half loaded, which looks late
 
     def _take_in(self, backend: Any, by_the_way: bool) -> None:
         owner = vars(backend).get("AsyncIOBackend", backend)
@@ -187,6 +198,7 @@ class AnyioHook:
         patch.put()
 
     def _take_out(self) -> None:
+        self._awaited.take_out()
         while self._kept:
             self._kept.pop().take_out()
 

@@ -72,10 +72,8 @@ class EntryState(LoopState):
 
     def _forget_turn(self) -> None:
         """Where no poll is seen nobody knows which steps make a turn: each step stands for itself."""
-        self._work = self.held_in_turn = 0.0
-        self.slow_in_turn = 0
-        if self.noted:
-            self.noted.clear()
+        self._work = 0.0
+        self._forget_steps()
         if self.pending:
             self.counted(())
 

@@ -169,6 +169,8 @@ class LoopState(LoopClock):
             if self._astray() and not self.outlets.adapt(self):
                 self.quick += 1  # it ran, but nobody knows for how long
                 self.turn = now
+                self.quick_before = self.quick
+                self._forget_steps()
                 return
             super().slow_step(handle, now)
             if spent >= self.threshold:
@@ -255,10 +257,7 @@ class LoopState(LoopClock):
                 rest = busy - self.held_in_turn
                 if rest >= self.threshold:
                     self._hold_turn(ended, busy, rest)
-            self.held_in_turn = 0.0
-            self.slow_in_turn = 0
-            if self.noted:
-                self.noted.clear()
+            self._forget_steps()
             return bool(self.pending)
         except Exception as error:
             if theirs(error):
@@ -266,12 +265,19 @@ class LoopState(LoopClock):
             self.outlets.faults.append(error)
             return False
 
+    def _forget_steps(self) -> None:
+        """The turn they were of is over."""
+        self.held_in_turn = 0.0
+        self.slow_in_turn = 0
+        if self.noted:
+            self.noted.clear()
+
     def _hold_turn(self, ended: float, busy: float, rest: float) -> None:
         """``rest`` is what the steps held that are not stalls of their own: these are in none of its numbers."""
         steps = self.quick - self.quick_before + self.slow_in_turn
         named = sorted(self.noted.items(), key=lambda item: -item[1][1])
         contributors = tuple(contributor(key, int(n), seconds) for key, (n, seconds) in named[:10])
-        facts = _MANY if steps else _NONE
+        facts = _MANY if steps > 1 else _NONE
         if steps == 1 and contributors:
             facts = HandleFacts(contributors[0].name, code=contributors[0].code)
         self._write_down("turn", ended, rest, facts, steps, busy, contributors)
