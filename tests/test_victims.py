@@ -38,9 +38,11 @@ async def reading(name: str, end: socket.socket) -> None:
     await asyncio.get_running_loop().sock_recv(end, 1)
 
 
-async def hold() -> None:
+async def hold(*, meanwhile: socket.socket | None = None) -> None:
     SPAN.set("the culprit")
     await asyncio.sleep(0)
+    if meanwhile is not None:
+        meanwhile.send(b"x")
     time.sleep(HELD)
 
 
@@ -52,8 +54,7 @@ async def story() -> None:
         tasks = [within("due", 0.05), within("not due", 2 * HELD), reading("got", near), reading("got nothing", idle)]
         waiting = [asyncio.create_task(task) for task in tasks]
         await asyncio.sleep(0.01)
-        far.send(b"x")  # arrives at the next poll, which is after the stall
-        await asyncio.gather(asyncio.create_task(hold()), asyncio.create_task(ready()))
+        await asyncio.gather(asyncio.create_task(hold(meanwhile=far)), asyncio.create_task(ready()))
         await asyncio.create_task(within("came later", 0.01))
         other.send(b"x")
         await asyncio.gather(*waiting)
