@@ -55,18 +55,25 @@ class Victims:
         for waited, timer in islice(due_timers(loop), LOOKED_AT):
             self._tell_handle(timer, min(waited, self._seconds))
         if events:  # not known yet is whom they wake: what is called first belongs to a connection, not to a task
-            loop.call_soon(self._when_they_are_called, context=Context())
+            loop.call_soon(self._tracing.guarded, self._when_they_are_called, context=Context())
 
     def _when_they_are_called(self) -> None:
-        """Behind this stand the callbacks of these events, and behind the next what they will have woken."""
+        """Behind this stand the callbacks of these events, and behind the next what they will have woken.
+
+        What a thread has handed over meanwhile has been called, and has woken who waits for it.
+        """
         loop = self._loop()
         if loop is not None and not self._is_late():
-            loop.call_soon(self._when_they_have_woken, context=Context())
+            self._tell_woken(loop)
+            loop.call_soon(self._tracing.guarded, self._when_they_have_woken, context=Context())
 
     def _when_they_have_woken(self) -> None:
-        if self._is_late():
-            return
-        for handle in first(getattr(self._loop(), "_ready", None), LOOKED_AT):
+        loop = self._loop()
+        if loop is not None and not self._is_late():
+            self._tell_woken(loop)
+
+    def _tell_woken(self, loop: Any) -> None:
+        for handle in first(getattr(loop, "_ready", None), LOOKED_AT):
             if task_of(handle._callback) is not None:
                 self._tell_handle(handle, self._seconds)
 

@@ -2,9 +2,10 @@
 
 The wheels of uvloop export libuv's functions, and ``uvloop.loop.libuv_get_loop_t_ptr`` is public. What is read:
 ``uv_metrics_idle_time`` (1.39, guarded by a mutex of libuv's own, made for other threads) and the first field of
-``uv_metrics_info`` (1.45), and, after a stall that is traced, the second, and ``uv_hrtime``, by which timers are due. libuv counts idle time only in a loop that was told so, by ``uv_loop_configure`` with
-``UV_METRICS_IDLE_TIME``, and that cannot be taken back: such a loop polls once without waiting before each poll
-that waits, which is one more system call a turn, for as long as it lives.
+``uv_metrics_info`` (1.45), after a stall that is traced also its second, and ``uv_hrtime``. libuv counts idle time
+only in a loop that was told so, by ``uv_loop_configure`` with ``UV_METRICS_IDLE_TIME``, and that cannot be taken back:
+such a loop polls once without waiting before each poll that waits, which is one more system call a turn, for as long
+as it lives.
 
 Nothing here gives up the interpreter, and nothing imports uvloop.
 """

@@ -1,8 +1,8 @@
 """Who had to wait for a stall of a loop of uvloop: read from what the loop keeps to itself, as the collector tells it.
 
-uvloop has its ready handles in a deque and its timers in a set, both hidden (``cdef class Loop`` in ``uvloop/loop.pxd``),
-and in each of these a context (``uvloop/cbhandles.pxd``). It polls before it calls what was made ready in a step: so who
-was woken by what came meanwhile is ready by then.
+uvloop has its ready handles in a deque and its timers in a set, both hidden (``Loop`` in ``uvloop/loop.pxd``), and in
+each of these a context (``uvloop/cbhandles.pxd``). It polls before it calls what was made ready in a step: so who was
+woken by what came meanwhile is ready by then.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class UvloopVictims(Victims):
         kept = gc.get_referents(loop)
         self._tell_ready(_ready_among(kept), count)
         self._tell_due(kept)
-        loop.call_soon(self._when_events_have_woken, context=Context())
+        loop.call_soon(self._tracing.guarded, self._when_events_have_woken, context=Context())
 
     def _tell_ready(self, ready: deque[Any] | None, count: int) -> None:
         """What uvloop gives to itself is ready among what was given, which alone is counted."""
@@ -56,10 +56,13 @@ class UvloopVictims(Victims):
                 count -= call is not None
 
     def _tell_due(self, kept: list[Any]) -> None:
-        now = self._state.timer_time()
+        """uvloop has the timer that has held the loop among them until it is over."""
+        now, running = self._state.timer_time(), self._state.exact.calls.running
         due = (timer for timer in _timers_among(kept) if timer.when() <= now and not timer.cancelled())
         for timer in islice(due, LOOKED_AT):
-            self._tell(_read(timer)[0], min(now - timer.when(), self._seconds))
+            context, call = _read(timer)
+            if all(each is not running for each in gc.get_referents(call)):
+                self._tell(context, min(now - timer.when(), self._seconds))
 
     def _when_events_have_woken(self) -> None:
         """After the next poll. What it called first belongs to a connection, not to a task."""
