@@ -31,6 +31,7 @@ class Difference(enum.Enum):
     UNSEEN = "a stall that nobody could look at"
     TURN = "a stall in a turn that goes on"
     LOOKUP = "`getaddrinfo`"
+    VICTIMS = "who waited for a stall, in traces"
 
 
 def exact(stall: Stall) -> bool:

@@ -43,6 +43,12 @@ async def waits() -> str:
     return "waited"
 
 
+@app.get("/sleeps")
+async def sleeps() -> str:
+    await asyncio.sleep(1.5)
+    return "slept"
+
+
 @app.get("/balance")
 async def balance() -> str:
     await asyncio.get_running_loop().run_in_executor(pool, time.sleep, 0.2)

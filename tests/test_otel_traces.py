@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ import loopwatch
 from loopwatch import Watch
 from loopwatch.testing import RecordingReporter
 from tests.bench import wait_until
+from tests.made_events import stall as made_stall
 
 pytest.importorskip("opentelemetry.sdk.trace")
 
@@ -50,6 +52,13 @@ class Tracing:
     def span(self, name: str) -> Any:
         (span,) = self.spans(name)
         return span
+
+
+@pytest.fixture
+def watch(events: RecordingReporter) -> Iterator[Watch]:
+    """One that times what is given to uvloop also without the accelerator."""
+    with loopwatch.install(reporters=[events], prometheus=False, exact_uvloop=True) as watch:
+        yield watch
 
 
 @pytest.fixture
@@ -107,6 +116,7 @@ def test_what_is_in_no_trace_makes_none(tracing: Tracing) -> None:
     assert tracing.spans("event_loop_blocked") == []
 
 
+@pytest.mark.usefixtures("each_loop")
 def test_a_trace_that_is_sampled_out_costs_nothing(
     make: Callable[[Sampler], Tracing], events: RecordingReporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +131,7 @@ def test_a_trace_that_is_sampled_out_costs_nothing(
     assert (stall.trace_id, stall.span_id) == (None, None)
 
 
+@pytest.mark.usefixtures("each_loop")
 def test_who_waited_knows_it_and_points_to_the_stall(tracing: Tracing) -> None:
     """A request whose timer was due while another held the loop; one that was over before does not."""
 
@@ -146,6 +157,7 @@ def test_who_waited_knows_it_and_points_to_the_stall(tracing: Tracing) -> None:
         assert "loopwatch.waited" not in tracing.span(name).attributes, name
 
 
+@pytest.mark.usefixtures("each_loop")
 def test_a_stall_without_a_trace_has_one_for_its_victims(tracing: Tracing) -> None:
     """What has held the loop belongs to no request: the request that waited still finds what it was."""
 
@@ -189,6 +201,24 @@ def test_waits_add_up(tracing: Tracing) -> None:
     assert victim.attributes["loopwatch.waited"] == pytest.approx(
         sum(link.attributes["loopwatch.waited"] for link in victim.links)
     )
+
+
+@pytest.mark.parametrize("within", [True, False], ids=["within a span", "within none"])
+def test_who_is_told_late_points_to_the_stall_all_the_same(tracing: Tracing, within: bool) -> None:
+    """Whom an event has woken may be known when the stall has been written; it is one span still, and ends."""
+    tracer = OtelTracer(tracing.provider)
+    with tracing.tracer.start_as_current_span("request"):
+        stall = tracer.stall(tracer.span_in(copy_context()) if within else None, 0.1)
+    stall.finish(made_stall())
+    for name in ("first", "second"):
+        with tracing.tracer.start_as_current_span(name):
+            victim = tracer.span_in(copy_context())
+            assert victim is not None
+            stall.waited(victim, 0.1)
+    blocked = tracing.span("event_loop_blocked")
+    assert blocked.end_time is not None
+    for name in ("first", "second"):
+        assert [link.context.span_id for link in tracing.span(name).links] == [blocked.context.span_id]
 
 
 def test_a_job_that_waited_is_a_span_below_its_task(tracing: Tracing) -> None:

@@ -26,6 +26,7 @@ pytest.importorskip("uvicorn")
 from tests.otlp import attributes, collecting
 
 ROOT = Path(__file__).resolve().parent.parent
+ASKED = ("GET /checkout", "GET /sleeps", "GET /waits")
 NOWHERE = "http://127.0.0.1:9"
 
 
@@ -118,15 +119,28 @@ def test_a_collector_gets_traces_and_metrics() -> None:
 
 
 def test_it_is_the_same_on_uvloop() -> None:
-    """But for the victims, whose callbacks uvloop keeps to itself."""
+    """Who waited points to the stall; who came before, after, or waits for something else does not."""
     pytest.importorskip("uvloop")
     with collecting() as (url, collector):
-        with serving(url, LOOP="uvloop") as service:
-            service.get("/checkout")
-            wait_until(lambda: bool(collector.spans("event_loop_blocked")) and bool(collector.spans("GET /checkout")))
+        with serving(url, LOOP="uvloop", LOOPWATCH_EXACT_UVLOOP="true") as service:
+            service.get("/waits")
+            service.get_together("/sleeps", "/waits", "/waits", "/checkout", apart=0.05)
+            service.get("/waits")
+            wait_until(lambda: [len(collector.spans(name)) for name in ASKED] == [1, 1, 4])
+            wait_until(lambda: bool(collector.spans("event_loop_blocked")))
         assert service.process.returncode == 0, service.err
-        blocked, request = one(collector.spans("event_loop_blocked")), one(collector.spans("GET /checkout"))
-        assert (blocked.trace_id, blocked.parent_span_id) == (request.trace_id, request.span_id)
+        request = one(collector.spans("GET /checkout"))
+        blocked = one(
+            [span for span in collector.spans("event_loop_blocked") if span.parent_span_id == request.span_id]
+        )
+        assert blocked.trace_id == request.trace_id
+        before, *victims, after = sorted(collector.spans("GET /waits"), key=lambda span: span.start_time_unix_nano)
+        for victim in victims:
+            assert 0 < attributes(victim)["loopwatch.waited"] < 5
+            assert [(link.trace_id, link.span_id) for link in victim.links] == [(blocked.trace_id, blocked.span_id)]
+        for innocent in (before, after, request, one(collector.spans("GET /sleeps"))):
+            assert "loopwatch.waited" not in attributes(innocent)
+            assert not innocent.links
 
 
 def test_a_collector_that_is_not_there_does_no_harm() -> None:

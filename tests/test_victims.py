@@ -6,12 +6,25 @@ import asyncio
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
+import loopwatch
 from loopwatch import Watch
 from loopwatch.testing import RecordingReporter
+from tests.differences import Difference, on
 from tests.test_spans import HELD, SPAN, FakeTracer
+
+pytestmark = pytest.mark.usefixtures("each_loop")
+
+
+@pytest.fixture
+def watch(events: RecordingReporter) -> Iterator[Watch]:
+    """One that times what is given to uvloop also without the accelerator."""
+    with loopwatch.install(reporters=[events], prometheus=False, exact_uvloop=True) as watch:
+        yield watch
 
 
 @pytest.fixture
@@ -38,9 +51,11 @@ async def reading(name: str, end: socket.socket) -> None:
     await asyncio.get_running_loop().sock_recv(end, 1)
 
 
-async def hold() -> None:
+async def hold(*, meanwhile: socket.socket | None = None) -> None:
     SPAN.set("the culprit")
     await asyncio.sleep(0)
+    if meanwhile is not None:
+        meanwhile.send(b"x")
     time.sleep(HELD)
 
 
@@ -52,8 +67,7 @@ async def story() -> None:
         tasks = [within("due", 0.05), within("not due", 2 * HELD), reading("got", near), reading("got nothing", idle)]
         waiting = [asyncio.create_task(task) for task in tasks]
         await asyncio.sleep(0.01)
-        far.send(b"x")  # arrives at the next poll, which is after the stall
-        await asyncio.gather(asyncio.create_task(hold()), asyncio.create_task(ready()))
+        await asyncio.gather(asyncio.create_task(hold(meanwhile=far)), asyncio.create_task(ready()))
         await asyncio.create_task(within("came later", 0.01))
         other.send(b"x")
         await asyncio.gather(*waiting)
@@ -90,3 +104,99 @@ def test_a_loop_that_ends_at_once_has_no_victims(watch: Watch, events: Recording
     asyncio.run(hold())
     watch.flush(5.0)
     assert [stall.victims for stall in tracer.stalls] == [{}, {}]
+
+
+def the_victims(watch: Watch, tracer: FakeTracer) -> dict[str, float]:
+    """Of the stall that had the most."""
+    assert watch.flush(5.0)
+    return max((stall.victims for stall in tracer.stalls), key=len)
+
+
+def test_what_the_step_itself_gave_to_the_loop_has_not_waited(
+    watch: Watch, events: RecordingReporter, tracer: FakeTracer
+) -> None:
+    """Neither a task that it made when it had blocked, nor one whose timer it set then, nor whom it cancelled."""
+
+    async def main() -> None:
+        cancelled = asyncio.create_task(within("cancelled before", 0.05))
+        await asyncio.sleep(0.01)
+        cancelled.cancel()
+        await asyncio.gather(cancelled, return_exceptions=True)
+        before = asyncio.create_task(ready())
+        await asyncio.create_task(hold_and_make())
+        await before
+
+    async def hold_and_make() -> None:
+        SPAN.set("the culprit")
+        time.sleep(HELD)
+        SPAN.set("made after")
+        made.append(asyncio.create_task(asyncio.sleep(0.01)))
+
+    made: list[asyncio.Task[None]] = []
+    asyncio.run(main())
+    assert the_victims(watch, tracer).keys() <= {"ready", "the culprit"}
+
+
+def test_who_waits_for_a_thread_waits_for_the_stall(
+    watch: Watch, events: RecordingReporter, tracer: FakeTracer
+) -> None:
+    """Its result came while the loop was held, by ``call_soon_threadsafe``."""
+
+    async def asking(result: Future[None]) -> None:
+        SPAN.set("asks a thread")
+        await asyncio.wrap_future(result)
+
+    async def main() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            asked = asyncio.create_task(asking(pool.submit(time.sleep, HELD / 2)))
+            await asyncio.sleep(0.01)
+            await hold()
+            await asked
+
+    asyncio.run(main())
+    assert the_victims(watch, tracer).keys() == {"asks a thread"}
+
+
+def test_a_timer_is_no_victim_of_itself(watch: Watch, events: RecordingReporter, tracer: FakeTracer) -> None:
+    """Its own span may lie within that in which it was set, which did not wait either."""
+
+    def blocking() -> None:
+        token = SPAN.set("inner")
+        time.sleep(HELD)
+        SPAN.reset(token)
+
+    async def main() -> None:
+        SPAN.set("outer")
+        asyncio.get_running_loop().call_later(0.01, blocking)
+        SPAN.set("main")
+        await asyncio.sleep(0.02)
+
+    asyncio.run(main())
+    assert the_victims(watch, tracer).keys() == {"main"}
+
+
+class Holding(asyncio.Protocol):
+    def data_received(self, data: bytes) -> None:
+        time.sleep(HELD)
+
+
+def test_victims_of_what_the_loop_calls_by_itself(
+    each_loop: str, watch: Watch, events: RecordingReporter, tracer: FakeTracer
+) -> None:
+    """Whose timer was due while a protocol held the loop; uvloop calls it from within its poll."""
+
+    async def main() -> None:
+        near, far = socket.socketpair()
+        with far:
+            transport, _ = await asyncio.get_running_loop().create_connection(Holding, sock=near)
+            waiting = asyncio.create_task(within("due", 0.1))
+            await asyncio.sleep(0.01)
+            far.send(b"x")
+            await waiting
+            transport.close()
+
+    asyncio.run(main())
+    assert watch.flush(5.0)
+    told = {name for stall in tracer.stalls for name in stall.victims}
+    expected: Any = on(Difference.VICTIMS, each_loop, {"due"}, set())
+    assert told == expected

@@ -95,6 +95,8 @@ class OtelStall:
         self._started = started
         self._lock = threading.Lock()
         self._span: Span | None = None
+        self._recorded = False
+        self._told: Stall | None = None
 
     def waited(self, victim: SpanFacts, seconds: float) -> None:
         """Add to what the span waited in all, and point from it to the stall, unless that is not recorded."""
@@ -102,14 +104,15 @@ class OtelStall:
         before = (getattr(span, "attributes", None) or {}).get(WAITED, 0.0)
         span.set_attribute(WAITED, before + seconds)
         blocking = self._now()
-        if blocking is not None and blocking.is_recording() and hasattr(span, "add_link"):
+        if blocking is not None and self._recorded and hasattr(span, "add_link"):
             span.add_link(blocking.get_span_context(), {WAITED: seconds})
 
     def _now(self) -> Span | None:
         if self._lock.acquire(blocking=False):
             try:
                 if self._span is None:
-                    self._span = self._tracer.start(BLOCKED, self._parent, self._started, {})
+                    self._start()
+                    self._end(self._span)  # where the stall was told before this
             finally:
                 self._lock.release()
         return self._span
@@ -117,10 +120,18 @@ class OtelStall:
     def finish(self, stall: Stall) -> None:
         """Say what the stall was, and when it ended. One that no trace had to do with is none of a trace."""
         with self._lock:
-            span = self._span
-            if span is None and self._parent is not None:
-                span = self._span = self._tracer.start(BLOCKED, self._parent, self._started, {})
-        if span is not None:
+            if self._span is None and self._parent is not None:
+                self._start()
+            self._told, span = stall, self._span
+        self._end(span)
+
+    def _start(self) -> None:
+        self._span = self._tracer.start(BLOCKED, self._parent, self._started, {})
+        self._recorded = self._span.is_recording()
+
+    def _end(self, span: Span | None) -> None:
+        stall = self._told
+        if span is not None and stall is not None:
             span.set_attributes(_set(_attributes(stall)))
             _end(span, self._parent, self._started + int(stall.duration * 1e9))
 

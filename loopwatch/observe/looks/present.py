@@ -68,6 +68,12 @@ def ready_of(state: LoopState) -> int:
     return _counted(ready, state)
 
 
+def given_of(state: LoopState) -> int:
+    """What is ready behind it of what was given to a loop that does not show it."""
+    timed = getattr(state, "exact", None)
+    return 0 if timed is None else int(timed.calls.waiting)
+
+
 def _counted(count: Callable[[Any], int], state: LoopState) -> int:
     """The loop's thread may change it under our eyes."""
     try:

@@ -24,7 +24,7 @@ from .host import GcHook, Span
 from .observation import Observation, end_of
 from .overruns import Overruns, held_by_many
 from .pools import PoolWatch
-from .present import handle_of, ready_of, stack_of, task_of, waiting_of
+from .present import given_of, handle_of, ready_of, stack_of, task_of, waiting_of
 from .quiet import Quiet
 
 clocks = _compat.clocks
@@ -320,7 +320,7 @@ class Sampler:
         if not state.holds(mark):  # that was seen of what came after it
             activity, reading = None, None
         if state.outlets.tracing.tracer is not None:
-            state.looked = Looked(mark, span, ready)
+            state.looked = Looked(mark, span, ready or given_of(state))
         seen.add(Sample(now, mark, late, frames, task, coroutine, importing, activity), reading, ready, span)
         return True
 

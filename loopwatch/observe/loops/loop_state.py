@@ -98,6 +98,9 @@ class LoopState(LoopClock):
         "threshold",
     )
 
+    victims_of: Callable[..., Victims] = Victims
+    """How those are found who waited for a stall of such a loop."""
+
     def __init__(self, loop: Any, threshold: float, outlets: Outlets) -> None:
         super().__init__(loop)
         self.threshold = threshold
@@ -207,22 +210,30 @@ class LoopState(LoopClock):
         facts = self._told(describe, handle) or _UNNAMED
         span, victims = None, None
         if self.outlets.tracing.tracer is not None:
-            span, victims = self._told(self._trace, handle, now - spent, spent) or (None, None)
+            span, victims = self._told(self._trace, getattr(handle, "_context", None), now - spent, spent) or (
+                None,
+                None,
+            )
         self._write_down("step", now, spent, facts, 1, 0.0, (), span, victims)
 
-    def _trace(self, handle: Any, began: float, spent: float) -> tuple[SpanFacts | None, Victims | None]:
-        """What the sampler has seen in the step was current while it held the loop: at its end it may be another."""
+    def _trace(
+        self, context: Any, began: float, spent: float, behind: int = 0
+    ) -> tuple[SpanFacts | None, Victims | None]:
+        """What the sampler has seen in the step was current while it held the loop: at its end it may be another.
+
+        ``behind``: how many were ready when it began, where that is known.
+        """
         tracing, looked = self.outlets.tracing, self.looked
         self.looked = None
         seen = looked if looked is not None and abs(looked.mark - began) <= SAME else None
         span = seen.span if seen is not None else None
-        span = span or tracing.of_handle(handle)
+        span = span or tracing.of_context(context)
         tracer = tracing.tracer
         stall = tracing.guarded(tracer.stall, span, spent) if tracer is not None else None
         if stall is None:
             return span, None
-        victims = Victims(tracing, stall, span, self, spent)
-        victims.behind(seen.ready if seen is not None else 0)
+        victims = self.victims_of(tracing, stall, span, self, spent)
+        victims.behind(max(behind, seen.ready if seen is not None else 0))
         return span, victims
 
     def _write_down(

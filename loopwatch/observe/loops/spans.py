@@ -28,9 +28,9 @@ class Tracing:
         self.tracer: Tracer | None = None
         self.faults = faults
 
-    def of_handle(self, handle: Any) -> SpanFacts | None:
-        """The span of a step that has just ended, in the thread of its loop."""
-        return None if self.tracer is None else self._in(getattr(handle, "_context", None))
+    def of_context(self, context: Any) -> SpanFacts | None:
+        """The span in the context of a step that has just ended, or that waits, in the thread of its loop."""
+        return None if self.tracer is None else self._in(context)
 
     def of_step(self, state: Any) -> SpanFacts | None:
         """The span of the step that holds a loop, from another thread."""

@@ -1,7 +1,7 @@
 """Times the callbacks that are given to a loop of uvloop: the reference for ``_calls_c``.
 
 uvloop's handles are C and call what they were given. So a method by which callbacks are scheduled is replaced by one
-that hands on a ``_Call`` in place of the callback: it reads the clock before and after, and in all else answers as
+that hands on a ``Call`` in place of the callback: it reads the clock before and after, and in all else answers as
 the callback would. Of this implementation a frame stands in the traceback of what a callback raises, and in where a
 handle says, in debug mode, that it was created.
 """
@@ -54,7 +54,7 @@ class Calls:
             return _UNKNOWN
 
 
-class _Call:
+class Call:
     """Stands for a callback, and times it."""
 
     __slots__ = ("_loopwatch_callback", "_loopwatch_calls", "_loopwatch_waits")
@@ -103,7 +103,7 @@ class _Call:
         return str(self._loopwatch_callback)
 
     def __eq__(self, other: object) -> bool:
-        return bool(self._loopwatch_callback == (other._loopwatch_callback if type(other) is _Call else other))
+        return bool(self._loopwatch_callback == (other._loopwatch_callback if type(other) is Call else other))
 
     def __hash__(self) -> int:
         return hash(self._loopwatch_callback)
@@ -129,7 +129,7 @@ def make_schedule(previous: Any, find: Callable[[Any], Any], place: int, waits: 
         calls = find(args[0]) if args and _may_be_timed(given) else None
         if calls is None or not calls.watching:
             return previous(*args, **named)
-        call = _Call(given, calls, waits)
+        call = Call(given, calls, waits)
         if len(args) > place:
             return previous(*args[:place], call, *args[place + 1 :], **named)
         return previous(*args, **{**named, CALLBACK: call})
@@ -137,4 +137,4 @@ def make_schedule(previous: Any, find: Callable[[Any], Any], place: int, waits: 
     return schedule
 
 
-__all__ = ["Calls", "make_schedule"]
+__all__ = ["Call", "Calls", "make_schedule"]

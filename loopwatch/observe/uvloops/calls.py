@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 else:
     _calls_c = with_c(f"{__package__}._calls_c")
 IN_C = _calls_c is not None
+CALL: type = _calls_c.Call if IN_C else _calls_py.Call
+"""What stands for a callback."""
 
 
 def make_calls(loop: Any, settle: Callable[[Any, float, float], None], clock: Callable[[], float]) -> Any:
@@ -32,4 +34,4 @@ def make_schedule(previous: Any, find: Callable[[Any], Any], place: int, waits: 
     return _calls_c.make_schedule(previous, find, place, waits)
 
 
-__all__ = ["IN_C", "make_calls", "make_schedule"]
+__all__ = ["CALL", "IN_C", "make_calls", "make_schedule"]

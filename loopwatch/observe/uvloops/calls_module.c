@@ -20,7 +20,7 @@ module_exec(PyObject *owner)
         || (module->schedule_type = new_type(owner, &schedule_spec)) == NULL) {
         return -1;
     }
-    return PyModule_AddType(owner, module->calls_type);
+    return PyModule_AddType(owner, module->calls_type) < 0 ? -1 : PyModule_AddType(owner, module->call_type);
 }
 
 static int

@@ -77,6 +77,16 @@ class CountedLoop(LoopState):
 
     # --- reading ---
 
+    def events(self) -> int:
+        """How many events its polls have brought so far; on the loop's thread."""
+        with self._gate:
+            _held, pointer = self._open()
+            return 0 if pointer is None else self._libuv.events(pointer)
+
+    def timer_time(self) -> float:
+        """The time by which its timers are due."""
+        return self._libuv.now()
+
     def gauge(self) -> Any:
         """None also where nobody tells of the run's end: then a ``close`` that the application had taken from the loop
         before ours was in place may free the counters, unheard, and only who holds the interpreter can ask for that.

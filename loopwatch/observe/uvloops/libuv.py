@@ -2,9 +2,10 @@
 
 The wheels of uvloop export libuv's functions, and ``uvloop.loop.libuv_get_loop_t_ptr`` is public. What is read:
 ``uv_metrics_idle_time`` (1.39, guarded by a mutex of libuv's own, made for other threads) and the first field of
-``uv_metrics_info`` (1.45). libuv counts idle time only in a loop that was told so, by ``uv_loop_configure`` with
-``UV_METRICS_IDLE_TIME``, and that cannot be taken back: such a loop polls once without waiting before each poll
-that waits, which is one more system call a turn, for as long as it lives.
+``uv_metrics_info`` (1.45), after a stall that is traced also its second, and ``uv_hrtime``. libuv counts idle time
+only in a loop that was told so, by ``uv_loop_configure`` with ``UV_METRICS_IDLE_TIME``, and that cannot be taken back:
+such a loop polls once without waiting before each poll that waits, which is one more system call a turn, for as long
+as it lives.
 
 Nothing here gives up the interpreter, and nothing imports uvloop.
 """
@@ -64,6 +65,7 @@ class Libuv:
             self._info = _declared(library.uv_metrics_info, ctypes.c_int, ctypes.c_size_t, ctypes.POINTER(_Metrics))
             self._configure = _declared(library.uv_loop_configure, ctypes.c_int, ctypes.c_size_t, ctypes.c_int)
             self.idle_address: int | None = ctypes.cast(self.count_idle, ctypes.c_void_p).value
+            self._clock = _declared(library.uv_hrtime, ctypes.c_uint64)
             own = _declared(library.uv_version, ctypes.c_uint)()
         except (AttributeError, OSError, TypeError, ValueError) as error:
             raise Unsuitable(f"this build of it does not export libuv's counters ({error})") from error
@@ -99,6 +101,16 @@ class Libuv:
             metrics = self._metrics.kept = _Metrics()
         self._info(pointer, ctypes.byref(metrics))
         return int(metrics.loop_count)
+
+    def events(self, pointer: int) -> int:
+        """How many events its polls have brought so far."""
+        self.turns(pointer)
+        return int(self._metrics.kept.events)
+
+    def now(self) -> float:
+        """The time by which its timers are due."""
+        now: float = self._clock() * _NANO
+        return now
 
 
 def _declared(function: Any, result: Any, *arguments: Any) -> Any:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
+from contextvars import copy_context
 from typing import Any
 
 from ... import _compat
@@ -26,6 +27,7 @@ from ..stopwatch.steps import NEVER
 from .counted_loop import TOGETHER, CountedLoop
 from .libuv import Count, Libuv, rest_of
 from .uvloop_steps import UvloopSteps
+from .uvloop_victims import UvloopVictims
 
 _LEAST_USUAL = 0.0001
 _LEARN = 0.1
@@ -50,6 +52,7 @@ class UvloopState(CountedLoop):
     )
 
     tells_of_steps = wakes_sampler = False
+    victims_of = UvloopVictims
 
     def __init__(self, loop: Any, threshold: float, outlets: Outlets, libuv: Libuv, exact: bool = False) -> None:
         self.exact: UvloopSteps | None = None
@@ -253,13 +256,17 @@ class UvloopState(CountedLoop):
         self._usual += _LEARN * (min(spent, 2 * self._usual + _LEAST_USUAL) - self._usual)
 
     def _hold_exactly(self, facts: HandleFacts, began: float, ended: float, delayed: int) -> None:
-        """A step that is timed has held the loop: on its thread."""
+        """A step that is timed has held the loop: on its thread, within the context of the step."""
+        span, victims = None, None
+        if self.outlets.tracing.tracer is not None:
+            told = self._told(self._trace, copy_context(), began, ended - began, delayed)
+            span, victims = told or (None, None)
         active = self.times(ended)[0] - (ended - began)
         cpu, switches = _compat.clocks.thread_cpu(), _compat.voluntary_switches()
         self._put(
             Held(
                 self, "step", began, ended, facts, delayed, 1, 0.0, (), cpu, max(0.0, active), self.base, switches,
-                delayed,
+                delayed, span=span, victims=victims,
             )
         )  # fmt: skip
         if self.outlets.alarm.asleep:
@@ -309,10 +316,6 @@ class UvloopState(CountedLoop):
 
     def last_seen(self) -> float:
         return self._last.at
-
-    def ready_now(self) -> int:
-        """uvloop does not tell; what was given to it while that is timed is counted."""
-        return 0 if self.exact is None else max(0, int(self.exact.calls.waiting))
 
     def _astray(self) -> bool:
         return False

@@ -42,7 +42,8 @@ class Noted(NamedTuple):
 class UvloopSteps:
     """``settle`` on the loop's thread, all else from any.
 
-    ``hold(facts, began, ended, delayed)`` is told of a step that held the loop for ``threshold`` seconds.
+    ``hold(facts, began, ended, delayed)`` is told of a step that held the loop for ``threshold`` seconds, within its
+    context.
     """
 
     def __init__(
