@@ -16,13 +16,15 @@ else:
 IN_C = _calls_c is not None
 
 
-def make_calls(loop: Any, settle: Callable[[Any, float, float], None], clock: Callable[[], float]) -> Any:
+def make_calls(
+    loop: Any, settle: Callable[[Any, float, float], None], clock: Callable[[], float], slow_from: float
+) -> Any:
     """See ``_calls_py.Calls``."""
     if not IN_C:
-        return _calls_py.Calls(loop, settle, clock, QUICK)
+        return _calls_py.Calls(loop, settle, clock, QUICK, slow_from)
     from ..stopwatch.accelerated import ours_or
 
-    return _calls_c.Calls(loop, settle, ours_or(clock), QUICK)
+    return _calls_c.Calls(loop, settle, ours_or(clock), QUICK, slow_from)
 
 
 def make_schedule(previous: Any, find: Callable[[Any], Any], place: int, waits: bool) -> Any:
