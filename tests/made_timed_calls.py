@@ -8,7 +8,7 @@ from loopwatch.observe.uvloops import _calls_py
 from loopwatch.testing import FakeClock
 from tests.implementations import implementation
 
-BOUND = 0.125
+BOUND, SLOW_FROM = 0.125, 0.25
 
 
 class Loop:
@@ -39,7 +39,7 @@ class Bench:
         self.clock = FakeClock(10.0) if clock is None else clock
         self.loop = Loop()
         self.slow: list[tuple[Any, float, float]] = []
-        self.calls = module.Calls(self.loop, self.settle, self.clock, BOUND)
+        self.calls = module.Calls(self.loop, self.settle, self.clock, BOUND, SLOW_FROM)
         self.call_soon = module.make_schedule(Loop.call_soon, self.find, 1, True)
 
     def with_clock(self, clock: Any) -> Bench:

@@ -71,7 +71,7 @@ class Bench:
         """A loop, whose calls are all quick or all told of."""
         loop = self.kind()
         loop.set_exception_handler(self.failing)
-        calls = self.known[id(loop)] = self.module.Calls(loop, self.settle, self.clock, bound)
+        calls = self.known[id(loop)] = self.module.Calls(loop, self.settle, self.clock, bound, bound)
         return loop, calls
 
     def find(self, loop: Any) -> Any:
@@ -261,9 +261,9 @@ def test_the_module_can_be_made_anew() -> None:
         spec.loader.exec_module(other)
         assert other.Calls is not _calls_c.Calls
         loop = object()
-        assert other.Calls(loop, ignore, None, 1.0).began == float("inf")
+        assert other.Calls(loop, ignore, None, 1.0, 1.0).began == float("inf")
         # What one has made, the other does not know.
-        calls = other.Calls(loop, ignore, None, 1.0)
+        calls = other.Calls(loop, ignore, None, 1.0, 1.0)
         call_soon = _calls_c.make_schedule(hand_back, [calls].__getitem__, 1, True)
         assert call_soon(0, ignore) is ignore
         gone = weakref.ref(other.Calls)
@@ -285,7 +285,7 @@ TAKEN_APART = """
 
     def make():
         module, loop, box = load(), Loop(), []
-        calls = module.Calls(loop, print, None, 1.0)
+        calls = module.Calls(loop, print, None, 1.0, 1.0)
         call_soon = module.make_schedule(lambda loop, callback: callback, lambda loop: calls, 1, True)
         for _ in range(300):
             def callback(): box
@@ -331,7 +331,7 @@ STORY = (
 
     def make_loop():
         loop = uvloop.Loop()
-        known[loop] = module.Calls(loop, lambda *each: told.append(each), None, 0.0005)
+        known[loop] = module.Calls(loop, lambda *each: told.append(each), None, 0.0001, 0.0005)
         return loop
 
     def fail(*given):
@@ -377,7 +377,7 @@ STORY = (
 
     loop, never = make_loop(), make_loop()
     loop.run_until_complete(main())
-    assert known[loop].quick + len(told) > 100 and known[loop].running is None
+    assert known[loop].quick + known[loop].brief + len(told) > 100 and known[loop].running is None
     for _ in range(400):
         never.call_soon(int)
     assert known[never].waiting == 400

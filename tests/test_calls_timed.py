@@ -19,7 +19,7 @@ from loopwatch.observe.uvloops.calls import IN_C
 from loopwatch.testing import RecordingReporter
 from tests.holding import HELD, WARM, longest
 from tests.implementations import NAMES
-from tests.made_timed_calls import BOUND, Bench, Loop
+from tests.made_timed_calls import BOUND, SLOW_FROM, Bench, Loop
 
 
 @pytest.fixture(params=NAMES)
@@ -27,13 +27,14 @@ def bench(request: pytest.FixtureRequest) -> Bench:
     return Bench(request.param)
 
 
-def test_what_is_quick_is_counted_and_what_is_not_is_told(bench: Bench) -> None:
-    """A duration that is equal to the bound is quick."""
-    for seconds in (0.0, BOUND, 2 * BOUND):
+def test_what_is_quick_or_brief_is_counted_and_the_rest_is_told(bench: Bench) -> None:
+    """A duration that is equal to the bound is quick, and one that is equal to what is slow is told."""
+    for seconds in (0.0, BOUND, 1.5 * BOUND, SLOW_FROM):
         bench.call_soon(bench.loop, bench.clock.advance, seconds)
     bench.loop.run()
-    assert (bench.calls.quick, bench.calls.seconds) == (2, 3 * BOUND)
-    assert bench.slow == [(bench.clock.advance, 10.0 + BOUND, 10.0 + 3 * BOUND)]
+    assert (bench.calls.quick, bench.calls.brief) == (2, 1)
+    assert bench.calls.seconds == 2.5 * BOUND + SLOW_FROM
+    assert bench.slow == [(bench.clock.advance, 10.0 + 2.5 * BOUND, 10.0 + 2.5 * BOUND + SLOW_FROM)]
 
 
 def test_what_runs_is_published_while_it_runs(bench: Bench) -> None:

@@ -6,7 +6,12 @@ from typing import Any, final
 @final
 class Calls:
     def __init__(
-        self, loop: Any, settle: Callable[[Any, float, float], None], clock: Callable[[], float] | None, bound: float
+        self,
+        loop: Any,
+        settle: Callable[[Any, float, float], None],
+        clock: Callable[[], float] | None,
+        bound: float,
+        slow_from: float,
     ) -> None: ...
     @property
     def began(self) -> float: ...
@@ -16,6 +21,8 @@ class Calls:
     def seconds(self) -> float: ...
     @property
     def quick(self) -> int: ...
+    @property
+    def brief(self) -> int: ...
     @property
     def waiting(self) -> int: ...
     @property

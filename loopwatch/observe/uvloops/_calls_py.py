@@ -21,24 +21,43 @@ class Calls:
     """What is known of the timed calls of one loop; written by its thread, read by any.
 
     ``began`` and ``running``: when the call that runs now began, ``NEVER`` where none does, and what is called;
-    ``seconds``: what all have taken; ``quick``: how many took ``bound`` seconds at most; all others are told to
-    ``settle(callback, began, ended)``.
+    ``seconds``: what all have taken; ``quick``: how many took ``bound`` seconds at most; ``brief``: how many others
+    took less than ``slow_from``; the rest is told to ``settle(callback, began, ended)``.
     ``waiting``: callbacks that are ready and have not run; ``behind``: how many they were when ``running`` began.
     """
 
-    __slots__ = ("began", "behind", "bound", "clock", "quick", "running", "seconds", "settle", "waiting", "watching")
+    __slots__ = (
+        "began",
+        "behind",
+        "bound",
+        "brief",
+        "clock",
+        "quick",
+        "running",
+        "seconds",
+        "settle",
+        "slow_from",
+        "waiting",
+        "watching",
+    )
 
     def __init__(
-        self, loop: Any, settle: Callable[[Any, float, float], None], clock: Callable[[], float], bound: float
+        self,
+        loop: Any,
+        settle: Callable[[Any, float, float], None],
+        clock: Callable[[], float],
+        bound: float,
+        slow_from: float,
     ) -> None:
         self.watching = True
         self.began = NEVER
         self.running: Any = None
         self.seconds = 0.0
-        self.quick = self.waiting = self.behind = 0
+        self.quick = self.brief = self.waiting = self.behind = 0
         self.settle = settle
         self.clock = clock
         self.bound = bound
+        self.slow_from = slow_from
 
     def let_go(self) -> None:
         """Time nothing more."""
@@ -81,6 +100,8 @@ class Call:
                 calls.seconds += spent
             if not spent > calls.bound:
                 calls.quick += 1
+            elif spent < calls.slow_from:
+                calls.brief += 1
             elif calls.watching:
                 calls.settle(callback, began, ended)
             calls.began, calls.running = NEVER, None

@@ -59,7 +59,6 @@ call_dealloc(Call *self)
     Module *module = self->module;
     if (((PyHeapTypeObject *)type)->ht_module != NULL && module->kept < MOST_KEPT) {
         module->free[module->kept++] = (PyObject *)self;
-        Py_DECREF(type);
         return;
     }
 #endif
@@ -67,7 +66,7 @@ call_dealloc(Call *self)
     Py_DECREF(type);
 }
 
-/* Tell of what was not quick. What the callback has raised stays; an error of `settle` does not. */
+/* Tell of what was neither quick nor brief. What the callback has raised stays; an error of `settle` does not. */
 static PyObject *
 call_slowly(Calls *calls, PyObject *callback, double began, double ended, PyObject *answer)
 {
@@ -106,6 +105,22 @@ time_now(Calls *calls)
     return now;
 }
 
+static inline PyObject *
+call_back(PyObject *callback, PyObject *const *args, size_t flags, PyObject *names)
+{
+    vectorcallfunc way = way_into(callback);
+    if (way != NULL) {
+        return way(callback, args, flags, names);
+    }
+    if (PyVectorcall_NARGS(flags) != 0 || names != NULL) {
+        return PyObject_Vectorcall(callback, args, flags, names);
+    }
+    PyObject *nothing = PyTuple_New(0); /* as it is with each step of a task */
+    PyObject *answer = nothing == NULL ? NULL : PyObject_Call(callback, nothing, NULL);
+    Py_XDECREF(nothing);
+    return answer;
+}
+
 static PyObject *
 call_vectorcall(PyObject *object, PyObject *const *args, size_t flags, PyObject *names)
 {
@@ -114,16 +129,15 @@ call_vectorcall(PyObject *object, PyObject *const *args, size_t flags, PyObject 
     PyObject *callback = self->callback;
     waits_no_more(self);
     if (LOAD_POINTER(&calls->loop) == NULL || load_seconds(&calls->began) != Py_HUGE_VAL) {
-        return PyObject_Vectorcall(callback, args, flags, names);
+        return call_directly(callback, args, flags, names);
     }
     Py_INCREF(calls); /* the callback may cancel its own handle, and with it end this */
-    Py_INCREF(callback);
     STORE_COUNT(&calls->behind, LOAD_COUNT(&calls->waiting));
-    Py_INCREF(callback);
+    Py_INCREF(callback); /* so it is held until this is over: nobody else takes it from there */
     put_in((PyObject *)calls, &calls->running, callback);
     double began = time_now(calls);
     store_seconds(&calls->began, began);
-    PyObject *answer = PyObject_Vectorcall(callback, args, flags, names);
+    PyObject *answer = call_back(callback, args, flags, names);
     double ended = time_now(calls);
     double spent = ended - began;
     if (!isnan(spent)) {
@@ -132,12 +146,14 @@ call_vectorcall(PyObject *object, PyObject *const *args, size_t flags, PyObject 
     if (!(spent > calls->bound)) {
         add_one(&calls->quick);
     }
+    else if (spent < calls->slow_from) {
+        add_one(&calls->brief);
+    }
     else if (LOAD_POINTER(&calls->loop) != NULL) {
         answer = call_slowly(calls, callback, began, ended, answer);
     }
     store_seconds(&calls->began, Py_HUGE_VAL);
     put_in((PyObject *)calls, &calls->running, NULL);
-    Py_DECREF(callback);
     Py_DECREF(calls);
     return answer;
 }
@@ -214,13 +230,14 @@ new_call(Module *module, Calls *calls, PyObject *callback, int waits)
 #ifndef Py_GIL_DISABLED
     if (module->kept > 0) {
         call = (Call *)module->free[--module->kept];
-        PyObject_Init((PyObject *)call, module->call_type);
+        _Py_NewReference((PyObject *)call);
     }
     else
 #endif
     {
         call = PyObject_GC_New(Call, module->call_type);
         if (call == NULL) {
+            Py_DECREF(calls);
             return NULL;
         }
         call->vectorcall = call_vectorcall;
@@ -228,7 +245,6 @@ new_call(Module *module, Calls *calls, PyObject *callback, int waits)
     }
     Py_INCREF(callback);
     call->callback = callback;
-    Py_INCREF(calls);
     call->calls = calls;
     call->waits = waits;
     if (waits) {

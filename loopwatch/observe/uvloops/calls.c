@@ -5,10 +5,10 @@
 static PyObject *
 calls_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"loop", "settle", "clock", "bound", NULL};
+    static char *names[] = {"loop", "settle", "clock", "bound", "slow_from", NULL};
     PyObject *loop, *settle, *clock;
-    double bound;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOd:Calls", names, &loop, &settle, &clock, &bound)) {
+    double bound, slow_from;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOdd:Calls", names, &loop, &settle, &clock, &bound, &slow_from)) {
         return NULL;
     }
     Calls *self = (Calls *)type->tp_alloc(type, 0);
@@ -18,6 +18,7 @@ calls_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         self->settle = kept(settle);
         self->clock = clock == Py_None ? NULL : kept(clock);
         self->bound = bound;
+        self->slow_from = slow_from;
     }
     return (PyObject *)self;
 }
@@ -93,6 +94,7 @@ static PyGetSetDef calls_getset[] = {
     {"seconds", (getter)get_total, NULL, NULL, NULL},
     {"running", (getter)get_running, NULL, NULL, NULL},
     COUNT(quick),
+    COUNT(brief),
     COUNT(waiting),
     COUNT(behind),
     {NULL},

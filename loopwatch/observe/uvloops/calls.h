@@ -5,7 +5,7 @@
  * before and after, and in all else answers as the callback would. What is counted, and what runs right now, stands in
  * the `Calls` of a loop (calls.c).
  *
- * All policy stays in Python: `settle` is called with what was not quick.
+ * All policy stays in Python: `settle` is called with what was neither quick nor brief.
  *
  * A `Calls` is written by its loop's thread and read by others, but for `waiting`, which all may change. Without the
  * interpreter lock calls are not kept for later use.
@@ -31,7 +31,7 @@ typedef struct {
     PyTypeObject *schedule_type;
 #ifndef Py_GIL_DISABLED
     int kept;
-    PyObject *free[MOST_KEPT]; /* calls that have ended, for the next ones */
+    PyObject *free[MOST_KEPT]; /* calls that have ended, for the next ones; each holds its type */
 #endif
 } Module;
 
@@ -41,12 +41,14 @@ typedef struct {
     Seconds began;
     Seconds seconds;
     int64_t quick;
+    int64_t brief;
     int64_t waiting;
     int64_t behind;
     PyObject *running;
     PyObject *settle;
     PyObject *clock; /* NULL: our own */
     double bound;
+    double slow_from;
 } Calls;
 
 static inline PyObject *
@@ -56,9 +58,28 @@ kept(PyObject *object)
     return object;
 }
 
+/* What an object is called by, if it has that. */
+static inline vectorcallfunc
+way_into(PyObject *callable)
+{
+    PyTypeObject *type = Py_TYPE(callable);
+    if (!PyType_HasFeature(type, Py_TPFLAGS_HAVE_VECTORCALL)) {
+        return NULL;
+    }
+    return *(vectorcallfunc *)((char *)callable + type->tp_vectorcall_offset);
+}
+
+/* As PyObject_Vectorcall, which checks the answer, too: whoever has called us does that, or does it not for anybody. */
+static inline PyObject *
+call_directly(PyObject *callable, PyObject *const *args, size_t flags, PyObject *names)
+{
+    vectorcallfunc way = way_into(callable);
+    return way != NULL ? way(callable, args, flags, names) : PyObject_Vectorcall(callable, args, flags, names);
+}
+
 INTERNAL extern PyType_Spec calls_spec, call_spec, schedule_spec;
 
-/* What stands for a callback; `waits`: it is ready to run at once. */
+/* What stands for a callback; `waits`: it is ready to run at once. The reference to `calls` is taken over. */
 INTERNAL PyObject *new_call(Module *module, Calls *calls, PyObject *callback, int waits);
 
 INTERNAL PyObject *make_schedule(PyObject *owner, PyObject *args, PyObject *kwargs);

@@ -18,13 +18,15 @@ CALL: type = _calls_c.Call if IN_C else _calls_py.Call
 """What stands for a callback."""
 
 
-def make_calls(loop: Any, settle: Callable[[Any, float, float], None], clock: Callable[[], float]) -> Any:
+def make_calls(
+    loop: Any, settle: Callable[[Any, float, float], None], clock: Callable[[], float], slow_from: float
+) -> Any:
     """See ``_calls_py.Calls``."""
     if not IN_C:
-        return _calls_py.Calls(loop, settle, clock, QUICK)
+        return _calls_py.Calls(loop, settle, clock, QUICK, slow_from)
     from ..stopwatch.accelerated import ours_or
 
-    return _calls_c.Calls(loop, settle, ours_or(clock), QUICK)
+    return _calls_c.Calls(loop, settle, ours_or(clock), QUICK, slow_from)
 
 
 def make_schedule(previous: Any, find: Callable[[Any], Any], place: int, waits: bool) -> Any:

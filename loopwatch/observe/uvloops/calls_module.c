@@ -30,6 +30,11 @@ module_traverse(PyObject *owner, visitproc visit, void *arg)
     Py_VISIT(module->calls_type);
     Py_VISIT(module->call_type);
     Py_VISIT(module->schedule_type);
+#ifndef Py_GIL_DISABLED
+    for (int i = 0; i < module->kept; i++) {
+        Py_VISIT(Py_TYPE(module->free[i]));
+    }
+#endif
     return 0;
 }
 
@@ -39,7 +44,10 @@ module_free(void *object)
     Module *module = PyModule_GetState((PyObject *)object);
 #ifndef Py_GIL_DISABLED
     while (module->kept > 0) {
-        PyObject_GC_Del(module->free[--module->kept]);
+        PyObject *call = module->free[--module->kept];
+        PyTypeObject *type = Py_TYPE(call);
+        PyObject_GC_Del(call);
+        Py_DECREF(type);
     }
 #endif
     Py_CLEAR(module->calls_type);

@@ -91,7 +91,7 @@ static inline int
 may_be_timed(PyObject *callback)
 {
     PyAsyncMethods *async = Py_TYPE(callback)->tp_as_async;
-    return PyCallable_Check(callback) && (async == NULL || async->am_await == NULL);
+    return Py_TYPE(callback)->tp_call != NULL && (async == NULL || async->am_await == NULL);
 }
 
 /* Where the callback stands among all arguments, of which those with names come last; -1 where there is none. */
@@ -125,7 +125,7 @@ hand_on(Schedule *self, PyObject *call, Py_ssize_t place, PyObject *const *args,
     }
     stack[place + 1] = call;
     PyObject *handle =
-        PyObject_Vectorcall(self->previous, stack + 1, (size_t)count | PY_VECTORCALL_ARGUMENTS_OFFSET, names);
+        call_directly(self->previous, stack + 1, (size_t)count | PY_VECTORCALL_ARGUMENTS_OFFSET, names);
     if (stack != few) {
         PyMem_Free(stack);
     }
@@ -150,10 +150,9 @@ schedule_vectorcall(PyObject *object, PyObject *const *args, size_t flags, PyObj
         }
     }
     if (calls == NULL) {
-        return PyObject_Vectorcall(self->previous, args, flags, names);
+        return call_directly(self->previous, args, flags, names);
     }
     PyObject *call = new_call(self->module, (Calls *)calls, args[place], self->waits);
-    Py_DECREF(calls);
     if (call == NULL) {
         return NULL;
     }

@@ -175,6 +175,15 @@ class UvloopState(CountedLoop):
     def quick(self, steps: int) -> None:
         """Counted elsewhere."""
 
+    @property
+    def brief(self) -> int:
+        """Steps that were timed, and brief."""
+        return 0 if self.exact is None else int(self.exact.calls.brief)
+
+    @brief.setter
+    def brief(self, steps: int) -> None:
+        """Counted elsewhere."""
+
     def at_rest(self, since: float) -> bool:
         """Whether it waits and has done next to nothing since the last look, however often it turned."""
         return self.mark == NEVER and self._worked <= _LITTLE

@@ -32,7 +32,7 @@ class _Scheduled:
 
 
 class Noted(NamedTuple):
-    """A step that was not quick, and by what key it goes."""
+    """A step that was neither quick nor brief, and by what key it goes."""
 
     began: float
     ended: float
@@ -55,7 +55,7 @@ class UvloopSteps:
         hold: Callable[[HandleFacts, float, float, int], None],
         fault: Callable[[BaseException], None],
     ) -> None:
-        self.calls = make_calls(loop, self.settle, clock)
+        self.calls = make_calls(loop, self.settle, clock, min(threshold, NOTABLE))
         self._threshold = threshold
         self._counts = counts
         self._hold = hold
@@ -75,7 +75,7 @@ class UvloopSteps:
         self._lent = self.calls.began
 
     def settle(self, callback: Any, began: float, ended: float) -> None:
-        """A step that was not quick has ended."""
+        """A step that was neither quick nor brief has ended."""
         try:
             spent = ended - began
             self._counts[bisect_left(STEP_BOUNDS, spent)] += 1
