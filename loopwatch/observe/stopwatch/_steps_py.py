@@ -5,6 +5,9 @@ the steps of a turn tile it without a gap: what lies between two steps (the loop
 callback from its queue, the end of the last callback's life) is charged to the later one. A poll
 that does not wait (``timeout == 0``) is a part of the loop's activity and needs no reading at all.
 
+Where what is timed is asyncio's own, as ``genuine.py`` finds, what it does most of the time is done here, which costs
+less than a call of it. What fails there, or is found ready, is given to asyncio's own, see ``stand_ins.py``.
+
 Of a step or a turn three things may come. One of ``QUICK`` seconds at most is quick, and one that is shorter than
 ``slow_from`` is brief: either is counted, and that is all. Whatever is slow is told to ``slow_step`` or ``slow_turn``.
 A duration that is equal to a bound belongs below it, as Prometheus' ``le`` has it.
@@ -18,6 +21,8 @@ from typing import Any
 
 from ...metrics import STEP_BOUNDS, TURN_BOUNDS
 from ..guard import theirs
+from .genuine import epoll_types, known_run, look_into_select
+from .stand_ins import answer_in, raise_in
 
 QUICK = min(STEP_BOUNDS[0], TURN_BOUNDS[0])
 NEVER = float("inf")
@@ -128,6 +133,10 @@ def make_run(previous: Callable[[Any], None], adopt: Callable[[Any], Stopwatch],
     makes it time again: where another tool's function stands around it, it must stay.
     """
     watching = True
+    look_into_select()
+    shape, unlike = known_run(previous)
+    direct = () if shape is None or unlike else shape.types
+    nothing: tuple[()] = ()
 
     def _run(self: Any) -> None:
         if not watching:
@@ -143,7 +152,16 @@ def make_run(previous: Callable[[Any], None], adopt: Callable[[Any], Stopwatch],
             state = adopt(self)
             state.handle = self
         try:
-            previous(self)
+            if type(self) not in direct:
+                previous(self)
+            else:
+                try:
+                    if self._args is nothing:  # as of most: to unpack it costs as much as all else here
+                        self._context.run(self._callback)
+                    else:
+                        self._context.run(self._callback, *self._args)
+                except BaseException as error:
+                    raise_in(previous, self, error)
         finally:
             now = clock()
             try:
@@ -183,6 +201,9 @@ def make_select(state: Stopwatch, inner: Callable[[Any], Any], alarm: Any, clock
     where it is because another tool has put its own around it.
     """
 
+    known = epoll_types(inner) is not None
+    selector: Any = getattr(inner, "__self__", None)
+
     def select(timeout: Any = None) -> Any:
         if timeout == 0:
             entry = state.mark
@@ -198,7 +219,13 @@ def make_select(state: Stopwatch, inner: Callable[[Any], Any], alarm: Any, clock
                 return events
             state.turn = entry
             state.quick_before = state.quick
-            return inner(timeout)
+            if not known:
+                return inner(timeout)
+            try:
+                ready = selector._selector.poll(0, len(selector._fd_to_key) or 1)
+            except BaseException as error:
+                return answer_in(inner, None, error)
+            return answer_in(inner, ready) if ready else ready
         state.handle = None  # first: what only it keeps alive ends within the turn, not within the poll
         entry = clock()
         if entry - state.turn <= QUICK:

@@ -12,7 +12,7 @@ from ... import _compat
 from ..guard import theirs
 from . import _steps_c, _steps_py
 from ._steps_py import QUICK, Counting
-from .genuine import HandleShape, NotGenuine, assert_genuine, epoll_types, handle_shape, look_into_select
+from .genuine import epoll_types, known_run
 
 _READINGS = 3
 
@@ -48,23 +48,11 @@ def make_run(previous: Callable[[Any], None], adopt: Callable[[Any], Any], clock
                 raise
             adopt(handle)
 
-    shape, last.why_indirect = _shape_for(previous)
-    look_into_select()
+    shape, last.why_indirect = known_run(previous)
     reference = _steps_py.make_run(previous, adopt, clock)
     slots, types = shape or (None, ())
     direct = not last.why_indirect
     return _steps_c.make_run(previous, reference, settle, ours_or(clock), QUICK, slots, types, direct)
-
-
-def _shape_for(previous: Any) -> tuple[HandleShape | None, str]:
-    """Where handles keep their things, None where not known; and why ``previous`` must be called, or nothing."""
-    shape = None
-    try:
-        shape = handle_shape()
-        assert_genuine(previous)
-    except NotGenuine as reason:
-        return shape, str(reason)
-    return shape, ""
 
 
 def make_select(state: Any, inner: Callable[[Any], Any], alarm: Any, clock: Callable[[], float]) -> Any:

@@ -1,6 +1,6 @@
 """Whether a function is asyncio's own ``Handle._run``, and where a handle keeps what that function uses.
 
-The accelerator does in C what that function does when nothing fails, so nothing but evidence counts:
+The stopwatches do what that function does when nothing fails by themselves, so nothing but evidence counts:
 
 - the version of Python is one whose ``Handle._run`` was read by us;
 - the code of the function is what the loader of ``asyncio.events`` gives for it, bit by bit, so that no
@@ -61,6 +61,18 @@ def handle_shape() -> HandleShape:
 
 def _keeps(kind: type, slots: tuple[Any, ...]) -> bool:
     return all(getattr(kind, name, None) is slot for name, slot in zip(_SLOTS, slots))
+
+
+def known_run(function: Any) -> tuple[HandleShape | None, str]:
+    """Where handles keep their things, None where not known; and why ``function``, which stands in ``Handle._run``,
+    must be called; nothing where what it does may be done in its place."""
+    shape = None
+    try:
+        shape = handle_shape()
+        assert_genuine(function)
+    except NotGenuine as reason:
+        return shape, str(reason)
+    return shape, ""
 
 
 def assert_genuine(function: Any) -> None:
