@@ -159,8 +159,9 @@ class Watch:
         self._judged_at = 0.0
         self._installed = False
         self._installs = 1
-        self.listeners: list[Callable[[Event, float], object]] = []
-        """Are told of each stall and backlog at once, with the reading of the monotonic clock at which it began."""
+        self.listeners: list[Callable[[Event, float, str | None], object]] = []
+        """Are told of each stall and backlog at once, with the reading of the monotonic clock at which it began, and
+        the name of who has left the task behind that held the loop, if anyone has."""
         self._exporters = Exporters(settings, lambda: self._numbers(offloads=False), IMPLEMENTATION)
         self._tracing = Tracing(self._faults)
         outlets = Outlets(self._alarm, self._held, self._faults, lambda state: None, tracing=self._tracing)
@@ -301,14 +302,14 @@ class Watch:
         if not stall.in_progress:
             self._accounts.stall(stall)
             self._traces.stall(stall, overrun)
-        self._tell(stall, overrun.started)
+        self._tell(stall, overrun.started, overrun.handle.left_by)
 
     def _on_backlog(self, congestion: Congestion) -> None:
         self._tell(explain_backlog(congestion, self._own), congestion.started)
 
-    def _tell(self, event: Event, began: float) -> None:
+    def _tell(self, event: Event, began: float, left_by: str | None = None) -> None:
         for listener in self.listeners:
-            listener(event, began)
+            listener(event, began, left_by)
         self._delivery.put(event)
 
     def _drain(self, judge: bool = False) -> None:
