@@ -31,6 +31,8 @@ class _Silent(Notices):
 
     def unseen(self, *args: Any, **more: Any) -> None: ...
 
+    def not_awaited(self, error: BaseException) -> None: ...
+
     def fault(self, error: BaseException) -> None:
         self.faults += 1
 
