@@ -16,7 +16,7 @@ from .observe.jobs.callers import Callers
 from .observe.jobs.job import Job
 from .observe.looks.pools import PoolWatch
 from .observe.looks.sampler import Sampler
-from .observe.loops.task_counts import task_counts
+from .observe.loops.task_counts import task_counts, task_ids
 from .record.charges import Charges
 from .record.queued import QueuedTime
 from .record.recorder import OriginCounts, Recorder
@@ -107,6 +107,11 @@ class Accounts:
     def tallies(self) -> list[OffloadTally]:
         """The jobs so far, by where they come from."""
         return self._recorder.tallies()
+
+    def tasks(self) -> frozenset[int]:
+        """The ids of the tasks that are there, of the loops that are watched at least."""
+        loops = (state.loop() for state in list(self._hooks.loops.states.values()))
+        return task_ids(loop for loop in loops if loop is not None)
 
     def snapshot(self, sampler: Sampler, coverage: tuple[Coverage, ...], dropped: int, offloads: bool) -> Snapshot:
         """The numbers so far; without ``offloads`` only those that are charged: judging may take longer than the rest.

@@ -1,4 +1,4 @@
-"""How a watch ends where a loop's thread may not wait: another tool refuses it, and a thread without a loop does it."""
+"""How a watch ends, and is awaited, where a loop's thread may not wait since another tool refuses it."""
 
 from __future__ import annotations
 
@@ -28,6 +28,20 @@ def end(
     if asyncio._get_running_loop() is None:
         raise refused
     return fault
+
+
+def waited(wait: Callable[[], bool], refused: Callable[[Exception], object]) -> bool:
+    """What ``wait()`` answers; where it raises, ``refused`` is told of that, and the answer is no.
+
+    :raises Exception: what was raised, where no loop runs in this thread: then it is an error of its own.
+    """
+    try:
+        return wait()
+    except Exception as error:
+        if asyncio._get_running_loop() is None:
+            raise
+        refused(error)
+        return False
 
 
 def _begin(thread: threading.Thread, refused: Exception) -> Exception | None:

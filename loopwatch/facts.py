@@ -7,7 +7,7 @@ the only thing kept of the application; it carries names and lines, no values.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextvars import Context
+from contextvars import Context, ContextVar
 from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any, Literal, NamedTuple, Protocol
@@ -48,6 +48,17 @@ class Tracer(Protocol):
         """A stall has just ended, ``seconds`` after it began, in the span ``parent``, if in any."""
 
 
+class Stretch(Protocol):
+    """A stretch of a program, such as one test's call. What is begun in it has it in its context, as ``WITHIN``."""
+
+    def left(self, task: Any) -> str | None:
+        """Its name, where this task was there when it was over. From any thread; must neither wait nor raise."""
+
+
+WITHIN: ContextVar[Stretch | None] = ContextVar("loopwatch_within", default=None)
+"""Set by tests alone: without them nobody asks who has left a task behind."""
+
+
 class RawFrame(NamedTuple):
     """One frame as copied: ``lasti`` is the byte offset of its current instruction, ``module`` its ``__name__``."""
 
@@ -80,13 +91,17 @@ UNKNOWN_CALLBACK = "unknown callback"
 
 
 class HandleFacts(NamedTuple):
-    """Names of what the loop called. ``code`` is the coroutine's or the function's, None for a C callable."""
+    """Names of what the loop called. ``code`` is the coroutine's or the function's, None for a C callable.
+
+    ``left_by`` names the stretch that has left the task behind, if one has.
+    """
 
     callback: str
     task: str | None = None
     coroutine: str | None = None
     code: CodeType | None = None
     module: str = ""
+    left_by: str | None = None
 
 
 class ContributorFacts(NamedTuple):

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -153,14 +154,15 @@ class Watch:
         self._held: deque[Held] = deque(maxlen=10_000)
         self._faults = faults
         self._faults.clear()
+        self._refused: deque[Exception] = deque(maxlen=8)
         self._notices = Notices()
         self._covered: tuple[Coverage, ...] = ()
         self._drain_lock = threading.RLock()
         self._judged_at = 0.0
         self._installed = False
         self._installs = 1
-        self.listeners: list[Callable[[Event, float], object]] = []
-        """Are told of each stall and backlog at once, with the reading of the monotonic clock at which it began."""
+        self.listeners: list[Callable[[Event, float, str | None], object]] = []
+        """Are told of each stall and backlog at once, when it began by the monotonic clock, and who left its task."""
         self._exporters = Exporters(settings, lambda: self._numbers(offloads=False), IMPLEMENTATION)
         self._tracing = Tracing(self._faults)
         outlets = Outlets(self._alarm, self._held, self._faults, lambda state: None, tracing=self._tracing)
@@ -301,14 +303,14 @@ class Watch:
         if not stall.in_progress:
             self._accounts.stall(stall)
             self._traces.stall(stall, overrun)
-        self._tell(stall, overrun.started)
+        self._tell(stall, overrun.started, overrun.handle.left_by)
 
     def _on_backlog(self, congestion: Congestion) -> None:
         self._tell(explain_backlog(congestion, self._own), congestion.started)
 
-    def _tell(self, event: Event, began: float) -> None:
+    def _tell(self, event: Event, began: float, left_by: str | None = None) -> None:
         for listener in self.listeners:
-            listener(event, began)
+            listener(event, began, left_by)
         self._delivery.put(event)
 
     def _drain(self, judge: bool = False) -> None:
@@ -322,8 +324,7 @@ class Watch:
         # With no lock held: what handles the log is the application's, and exporters have locks of their own.
         self._exporters.refresh()
         self._traces.begin(self._exporters.tracer)
-        while self._faults:
-            self._notices.fault(self._faults.popleft())
+        self._notices.tell(self._faults, self._refused)
         loops, executors = self._loops.kinds.news(at_once=judge), self._executors.foreign.news()
         if loops or executors:
             self._notices.unseen(self._coverage())
@@ -334,8 +335,12 @@ class Watch:
         """Return once every event so far has reached the reporters; False if that took longer than ``timeout``.
 
         Blocks the calling thread for some milliseconds at least: on a loop, call it at the end. What has ended
-        in the turn of a loop in another thread is an event when that turn ends.
+        in the turn of a loop in another thread is an event when that turn ends. Where another tool does not let a
+        loop's thread wait it returns False, and a warning says so; the events reach the reporters all the same.
         """
+        return ending.waited(partial(self._flush, timeout), self._refused.append)
+
+    def _flush(self, timeout: float) -> bool:
         deadline = _compat.clocks.monotonic() + timeout
         if self._installed:
             self._loops.hand_over()

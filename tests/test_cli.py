@@ -75,6 +75,23 @@ def test_it_prints_what_the_end_of_the_run_said(tmp_path: Path, capsys: pytest.C
     assert "slowest" not in capsys.readouterr().out
 
 
+def test_what_a_test_left_behind_is_told_with_the_test_in_whose_call_it_blocked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is among the slowest, too; files that know nothing of it can be read as well."""
+    left = [{"during": "t.py::a", "event": {**STALL, "task": "poller"}}]
+    leaves = {**entry("t.py::b", "blocked", reason="it left a task behind"), "left_behind": left}
+    assert main(["report", written(tmp_path, CLEAN, leaves, BLOCKED)]) == 1
+    assert capsys.readouterr().out.splitlines()[1:7] == [
+        "blocked:",
+        "  t.py::c: shop.views.checkout:12",
+        "left behind:",
+        "  t.py::b: task 'poller' in t.py::a: shop.views.checkout:12",
+        "slowest 5 steps:",
+        "    352 ms call       t.py::b  shop.views.checkout:12 (wait)",
+    ]
+
+
 @pytest.mark.parametrize("text", ["", "[]", '{"tests": []}', "no JSON"])
 def test_a_file_that_is_none_is_told(tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]) -> None:
     """With a code of its own, so that it is never taken for a verdict."""

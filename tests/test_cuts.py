@@ -102,7 +102,7 @@ def test_the_watch_for_tests_goes_on_in_a_forked_child() -> None:
     post = Post()
     post.want("me", Terms())
     heard: list[float] = []
-    post.ears.append(lambda event, began: heard.append(began))
+    post.ears.append(lambda event, began, left_by: heard.append(began))
     child = os.fork()
     if child == 0:
         try:

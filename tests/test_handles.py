@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from loopwatch.facts import HandleFacts
+from loopwatch.facts import WITHIN, HandleFacts
 from loopwatch.observe.handles import (
     code_of,
     coroutine_of,
@@ -48,6 +48,34 @@ def test_steps_and_wakeups_of_a_task_are_told_as_the_task(kind: type) -> None:
     # The first step, the step after the sleep, and the wake-up by the future.
     assert len(found) == 3
     assert set(found) == {HandleFacts("order", "req-8", "order", order.__code__, order.__module__)}
+
+
+@BOTH
+@pytest.mark.parametrize("tells", [True, False], ids=["handle", "no handle"])
+def test_who_left_a_task_behind_is_asked_of_the_stretch_in_its_context(kind: type, tells: bool) -> None:
+    """Of the task's own, also where the handle tells of no context, as uvloop's do; outside of one nobody is asked."""
+    loop, asked = asyncio.new_event_loop(), []
+
+    class Stretch:
+        def left(self, task: Any) -> str:
+            asked.append(task)
+            return "before"
+
+    def facts(task: Any) -> HandleFacts:
+        (handle,) = (each for each in loop._ready if task_of(each._callback) is task)  # type: ignore[attr-defined]
+        return describe(handle if tells else types.SimpleNamespace(_callback=handle._callback))
+
+    try:
+        other = kind(order(), loop=loop)
+        token = WITHIN.set(Stretch())
+        task = kind(order(), loop=loop)
+        assert facts(other).left_by is None
+        WITHIN.reset(token)
+        assert facts(task).left_by == "before"
+        assert asked == [task]
+        loop.run_until_complete(asyncio.wait([task, other]))
+    finally:
+        loop.close()
 
 
 @BOTH

@@ -54,6 +54,7 @@ LIBRARIES = {
     "report.otel_histograms": {"opentelemetry"},
     "report.otel_traces": {"opentelemetry"},
     "pytest_plugin.asked": {"pytest"},
+    "pytest_plugin.left_behind": {"pytest"},
     "pytest_plugin.plugin": {"pytest"},
     "pytest_plugin.unittest_cases": {"pytest"},
 }

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import loopwatch
-from loopwatch.observe.loops.task_counts import task_counts
+from loopwatch.observe.loops.task_counts import task_counts, task_ids
 
 TASKS = [asyncio.Task, asyncio.tasks._PyTask]  # type: ignore[attr-defined]
 BOTH = pytest.mark.parametrize("kind", TASKS, ids=["C", "Python"])
@@ -52,6 +53,28 @@ def test_tasks_that_are_not_done_are_counted(kind: type) -> None:
         return counts
 
     assert run(main(), kind) == [6, 5, 1]
+
+
+@BOTH
+def test_tasks_are_named_by_their_ids(kind: type) -> None:
+    """All that are there; to have asked keeps none."""
+
+    async def main() -> None:
+        loop, go = asyncio.get_running_loop(), asyncio.Event()
+        before = task_ids([loop])
+        tasks = [asyncio.ensure_future(wait(go)) for _ in range(5)]
+        assert task_ids([loop]) - before == set(map(id, tasks))
+        assert id(asyncio.current_task()) in before
+        assert id(None) not in before
+        go.set()
+        await asyncio.gather(*tasks)
+        gone = [weakref.ref(task) for task in tasks]
+        tasks.clear()
+        await asyncio.sleep(0)
+        task_ids([loop])
+        assert [each() for each in gone] == [None] * 5
+
+    run(main(), kind)
 
 
 @pytest.mark.skipif(not hasattr(asyncio, "eager_task_factory"), reason="eager tasks are new in 3.12")

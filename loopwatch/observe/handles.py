@@ -24,7 +24,7 @@ from types import (
 from typing import Any
 
 from .._names import code_name
-from ..facts import ContributorFacts, HandleFacts
+from ..facts import WITHIN, ContributorFacts, HandleFacts
 
 # From where it is made, since others put their own in place of asyncio.Task; the accelerator may be missing.
 _CTask: Any = getattr(sys.modules.get("_asyncio"), "Task", asyncio.Task)
@@ -168,11 +168,20 @@ def describe(handle: Any) -> HandleFacts:
         name = _name_of_coroutine(coroutine)
         frame = _kept(coroutine, "cr_frame") or _kept(coroutine, "gi_frame")  # None once it has ended
         module = dict.get(frame.f_globals, "__name__") if frame is not None else None
-        return HandleFacts(name, task_name(task), name, code_of(coroutine), _text(module) or "")
+        left_by = _left_by(task, _kept(handle, "_context"))
+        return HandleFacts(name, task_name(task), name, code_of(coroutine), _text(module) or "", left_by)
     function = plain_function(callback)
     if type(function) is FunctionType:
         return HandleFacts(name_of(function), None, None, function.__code__, _text(function.__module__) or "")
     return HandleFacts(name_of(function))
+
+
+def _left_by(task: Any, context: Any) -> str | None:
+    """Who has left the task behind whose step runs in ``context``, where that is known (asyncio's handles tell it)."""
+    if type(context) is not Context:
+        context = context_of(task)
+    stretch = None if context is None else context.get(WITHIN)
+    return None if stretch is None else stretch.left(task)
 
 
 # --- reading what the interpreter keeps --------------------------------------------------------

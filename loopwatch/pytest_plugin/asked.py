@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from ..errors import SettingsError
+from ..model import Event
 from ..settings import Settings
 from ..testing.terms import Rule, Terms
 
@@ -106,6 +107,18 @@ def _seconds(config: pytest.Config, name: str) -> Any:
         return float(text)
     except ValueError:
         raise pytest.UsageError(f"{name} is {text!r}, but must be a number of seconds.") from None
+
+
+def how_to_allow(event: Event) -> str:
+    """The rule that lets an event be, in words."""
+    return f'To let it be: @pytest.mark.allow_blocking(site="{_stable(event)}", reason="...")'
+
+
+def _stable(event: Event) -> str:
+    """A name for a rule that does not change with each edit of the file."""
+    name = event.site.partition(" from ")[0]
+    stem, colon, line = name.rpartition(":")
+    return stem if colon and line.isdigit() else name
 
 
 Carried = tuple[int, str, int]

@@ -54,6 +54,14 @@ class Ledger:
         self.late = []
         return more
 
+    def add_left(self, told: Entry) -> None:
+        """Charge a test with what a task that it left behind did in the call of another."""
+        entry = self.tests.get(told["test"])
+        if entry is not None:
+            if entry["verdict"] != "blocked":
+                entry["verdict"], entry["reason"] = "blocked", "it left a task behind"
+            entry["left_behind"].append({"during": told["during"], "event": told["event"]})
+
     def unused_rules(self) -> list[str]:
         """The rules that no test used, of those of which every test that carries them has run."""
         return [

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from .. import _compat
+from ..facts import WITHIN
 from ..model import Event, Stall
 from ..report.run import summary
 from ..report.text import render
@@ -19,8 +20,9 @@ from ..testing.period import Period, latest_beginning, settle
 from ..testing.post import post
 from ..testing.slowest import Slowest
 from ..testing.terms import TOO_SHORT, BlockingWarning, Judgement, Rule, Terms, excuse_of, judge
-from .asked import Carried, PlacedRule, RunRequest, carriers, rules_of, terms_of
+from .asked import Carried, PlacedRule, RunRequest, carriers, how_to_allow, rules_of, terms_of
 from .ledger import Entry, Ledger
+from .left_behind import Call, LeftBehind, report_of
 from .timeline import UNWATCHED, Phase, Timeline
 from .unittest_cases import only_the_test_method
 
@@ -42,11 +44,14 @@ class Plugin:
         self._known: set[tuple[str, str]] = set()
         self._outside: dict[str, Entry] = {}
         self._late: dict[str, Entry] = {}
+        self._left = LeftBehind()
         self._coverage: dict[str, Entry] = {}
         self._carried: dict[str, Carried] = {}
         self._ran: Counter[str] = Counter()
         self._used: set[str] = set()
         self._watching: Terms | None = None
+        self._reported = False
+        """Whether a test that was over has failed by what it had left behind."""
         self._unwritten = ""
         """Why there is no file of verdicts though one was asked for."""
         post.ears.append(self._hear)
@@ -54,7 +59,8 @@ class Plugin:
         if self.run.whole and not _has_workers(config):
             self._watch(self.run.terms)
 
-    def _hear(self, event: Event, began: float) -> None:
+    def _hear(self, event: Event, began: float, left_by: str | None) -> None:
+        self._left.hear(event, left_by)
         self._told.append((event, began))
 
     def _watch(self, terms: Terms | None) -> None:
@@ -116,6 +122,15 @@ class Plugin:
             self._enter(Phase("between"))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_fixture_setup(self) -> Generator[None, Any, Any]:
+        """What a fixture begins is no test's, also where a test asks for it within its call."""
+        token = WITHIN.set(None)
+        try:
+            return (yield)
+        finally:
+            WITHIN.reset(token)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, Any, Any]:
         self._enter(Phase("teardown", item.nodeid))
         return (yield)
@@ -128,14 +143,17 @@ class Plugin:
             self._enter(Phase(UNWATCHED, item.nodeid))
             return (yield)
         rules = rules_of(item)
-        period = Period(post, terms)
+        period, call = Period(post, terms), Call(item.nodeid)
         item.stash[_ENTRY] = entry_of(item, terms, Judgement("unmeasured", "it did not come to its end"))
-        with only_the_test_method(item, period) as begin:
+        with only_the_test_method(item, period) as begin, call.under_way(item):
             try:
                 begin()
                 result = yield
             finally:
-                judgement = judge(period.end(), terms, [placed.rule for placed in rules])
+                seen, allowed = period.end(), [placed.rule for placed in rules]
+                call.over(post.tasks())
+                self._left.may_leave(item, rules)
+                judgement = judge(self._left.without(seen, item.nodeid, terms, allowed), terms, allowed)
                 self._note(item, terms, rules, period, judgement)
         self._tell(item, judgement)
         return result
@@ -182,6 +200,24 @@ class Plugin:
         if (entry := getattr(report, "loopwatch", None)) is not None:
             self.ledger.add_test(entry)
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logfinish(self) -> None:
+        """The tests that left something behind are over; xdist's workers can report on the present one alone."""
+        if not hasattr(self.config, "workeroutput"):
+            self._tell_left(self._left.news())
+
+    def _tell_left(self, news: list[Entry]) -> None:
+        for told in news:
+            self.ledger.add_left(told)
+            try:
+                if self.run.mode == "warn":
+                    warn(told["text"], told["file"], told["line"])
+                    continue
+            except BlockingWarning:  # warnings are errors
+                pass
+            self._reported = True
+            self.config.hook.pytest_runtest_logreport(report=report_of(told))
+
     # --- what is no test's ---
 
     def _sort(self) -> None:
@@ -192,6 +228,11 @@ class Plugin:
             phase = self._timeline.at(latest_beginning(event, began))
             excuse = excuse_of(event, self.run.terms)
             if phase.category == UNWATCHED or excuse == TOO_SHORT or (phase.test or "", key) in self._known:
+                continue
+            owner = self._left.owner_of(event, phase.test)
+            if phase.category == "call" and owner is not None:
+                if not excuse:
+                    self._left.charge(owner, phase.test or "", event)
                 continue
             entry = {"category": phase.category, "test": phase.test, "event": event.to_dict()}
             if phase.category == "call":
@@ -214,17 +255,22 @@ class Plugin:
             "slowest": self._short_steps(),
             "outside": list(self._outside.values()),
             "late": list(self._late.values()),
+            "left": self._left.news(),
             "coverage": list(self._coverage.values()),
             "carried": self._carried,
             "ran": dict(self._ran),
-            "used": sorted(self._used),
+            "used": sorted(self._used | self._left.used),
         }
         output = getattr(self.config, "workeroutput", None)
         if output is not None:
             output["loopwatch"] = part
             return
-        self.ledger.add_part(part)
+        self._add_part(part)
         self._close(session)
+
+    def _add_part(self, part: Entry) -> None:
+        self.ledger.add_part(part)
+        self._tell_left(part["left"])
 
     def _short_steps(self) -> list[Entry]:
         """The slowest steps of which there is no event."""
@@ -239,10 +285,11 @@ class Plugin:
         """One of xdist's workers is done."""
         part = getattr(node, "workeroutput", {}).get("loopwatch")
         if part is not None:
-            self.ledger.add_part(part)
+            self._add_part(part)
 
     def _close(self, session: pytest.Session) -> None:
-        if self.ledger.add_late() and self.run.mode == "fail" and session.exitstatus == pytest.ExitCode.OK:
+        late = self.ledger.add_late() and self.run.mode == "fail"
+        if (late or self._reported) and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if self.run.json_file:
             self._write(Path(self.run.json_file), session)
@@ -293,6 +340,7 @@ def entry_of(item: pytest.Item, terms: Terms, judgement: Judgement) -> Entry:
         "blocked": [event.to_dict() for event in judgement.blocked],
         "allowed": [{"event": event.to_dict(), **_plain(rule)} for event, rule in judgement.allowed],
         "excused": [{"event": event.to_dict(), "why": why} for event, why in judgement.excused],
+        "left_behind": [],
     }
 
 
@@ -309,15 +357,7 @@ def failure_text(events: tuple[Event, ...]) -> str:
     shown = [render(event) for event in events[:_SHOWN]]
     if len(events) > _SHOWN:
         shown.append(f"... and {len(events) - _SHOWN} more.")
-    allow = f'To let it be: @pytest.mark.allow_blocking(site="{_stable(events[0])}", reason="...")'
-    return "\n\n".join([f"The test blocked: {', '.join(said)}.", *shown, allow])
-
-
-def _stable(event: Event) -> str:
-    """A name for a rule that does not change with each edit of the file."""
-    name = event.site.partition(" from ")[0]
-    stem, colon, line = name.rpartition(":")
-    return stem if colon and line.isdigit() else name
+    return "\n\n".join([f"The test blocked: {', '.join(said)}.", *shown, how_to_allow(events[0])])
 
 
 def _has_workers(config: pytest.Config) -> bool:

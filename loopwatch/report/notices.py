@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections import deque
 from collections.abc import Iterable
 
 from ..model import Coverage
@@ -20,7 +21,7 @@ class Notices:
     """Each thing is said once. The log's handlers are the application's: call this with no lock held."""
 
     def __init__(self) -> None:
-        self._faults: set[str] = set()
+        self._faults: set[tuple[str, str]] = set()
         self._unseen: set[str] = set()
 
     def begin(self, version: str, seen: Iterable[Coverage], settings: Settings) -> None:
@@ -52,9 +53,28 @@ class Notices:
             type(error).__name__, error,
         )  # fmt: skip
 
+    def tell(self, faults: deque[BaseException], refused: deque[Exception]) -> None:
+        """Tell of errors of our own and of what ``flush()`` was refused, and take them out."""
+        while refused:
+            self.not_awaited(refused.popleft())
+        while faults:
+            self.fault(faults.popleft())
+
+    def not_awaited(self, error: BaseException) -> None:
+        """``flush()`` was refused to wait."""
+        self._once(logging.WARNING, "loopwatch: flush() could not wait (%s). The events are told without it.", error)
+
     def fault(self, error: BaseException) -> None:
         """An error of our own, from which the application was kept."""
-        text = f"{type(error).__name__}: {error}"
-        if text not in self._faults and len(self._faults) < _FAULTS:
-            self._faults.add(text)
-            _log.error("loopwatch: a hook failed and let the call pass unwatched.", exc_info=error)
+        self._once(logging.ERROR, "loopwatch: a hook failed and let the call pass unwatched.", error)
+
+    def _once(self, level: int, text: str, error: BaseException) -> None:
+        """Where ``text`` has a place for it the error is told in one line, otherwise with its traceback."""
+        name = f"{type(error).__name__}: {error}"
+        if (text, name) in self._faults or len(self._faults) >= _FAULTS:
+            return
+        self._faults.add((text, name))
+        if "%s" in text:
+            _log.log(level, text, name)
+        else:
+            _log.log(level, text, exc_info=error)

@@ -26,7 +26,8 @@ def summary(document: Document, slowest: int) -> list[str]:
     """What there is to say of a run; nothing where no test was watched and nothing happened."""
     tests, outside = document["tests"], document["outside"]
     lines = _counts(document) if tests else []
-    lines += _section("blocked:", [_blocked(test) for test in tests if test["verdict"] == "blocked"])
+    lines += _section("blocked:", [_blocked(test) for test in tests if test["blocked"]])
+    lines += _section("left behind:", [line for test in tests for line in _left(test)])
     lines += _section("unmeasured:", _reasons(tests))
     if slowest > 0:
         lines += _section(f"slowest {slowest} steps:", _slowest(document)[:slowest], most=slowest)
@@ -54,6 +55,14 @@ def _blocked(test: Document) -> str:
     return f"{test['test']}: {', '.join(sites)}"
 
 
+def _left(test: Document) -> list[str]:
+    """What tasks that a test left behind did in the calls of others; files of older versions know nothing of it."""
+    return [
+        f"{test['test']}: task {each['event']['task']!r} in {each['during']}: {site_of(each['event'])}"
+        for each in test.get("left_behind", ())
+    ]
+
+
 def _reasons(tests: Iterable[Document]) -> list[str]:
     """The tests of each reason; where there are many, their number."""
     by_reason: dict[str, list[str]] = {}
@@ -70,7 +79,8 @@ def _slowest(document: Document) -> list[str]:
     """Those that held a loop too long by their site, the others by what the loop called."""
     found: list[tuple[float, str, str | None, str]] = []
     for test in document["tests"]:
-        told = [*test["blocked"], *(each["event"] for each in (*test["allowed"], *test["excused"]))]
+        others = (*test["allowed"], *test["excused"], *test.get("left_behind", ()))
+        told = [*test["blocked"], *(each["event"] for each in others)]
         found += [_as_step(event, "call", test["test"]) for event in told if event["event"] == "stall"]
     for each in document["outside"]:
         if each["event"]["event"] == "stall":

@@ -71,7 +71,7 @@ class Period:
         self._post.on_change.remove(self._meet)
         return self._seen(complete)
 
-    def _hear(self, event: Event, began: float) -> None:
+    def _hear(self, event: Event, began: float, left_by: str | None) -> None:
         self._told.append((event, began))
 
     def _meet(self, watch: Watch) -> None:

@@ -16,8 +16,8 @@ from ..watch import Watch
 from .slowest import Slowest
 from .terms import Terms
 
-Ear = Callable[[Event, float], object]
-"""Is told of an event, and the reading of ``_compat.clocks.monotonic`` at which it began; on any thread."""
+Ear = Callable[[Event, float, str | None], object]
+"""Is told of an event, as the listeners of a ``Watch`` are; on any thread."""
 
 
 class _Silent(Notices):
@@ -30,6 +30,8 @@ class _Silent(Notices):
     def begin(self, *args: Any, **more: Any) -> None: ...
 
     def unseen(self, *args: Any, **more: Any) -> None: ...
+
+    def not_awaited(self, error: BaseException) -> None: ...
 
     def fault(self, error: BaseException) -> None:
         self.faults += 1
@@ -124,9 +126,14 @@ class Post(stand_in.StandIn):
             watch.listeners = [ear for ear in watch.listeners if ear != self._hear]
         self.watch, self.ours = None, False
 
-    def _hear(self, event: Event, began: float) -> None:
+    def _hear(self, event: Event, began: float, left_by: str | None) -> None:
         for ear in list(self.ears):
-            ear(event, began)
+            ear(event, began, left_by)
+
+    def tasks(self) -> frozenset[int]:
+        """The ids of the tasks that there are; none where no watch is in place."""
+        watch = self.watch
+        return frozenset() if watch is None else watch._accounts.tasks()
 
     # --- what the application does ---
 

@@ -1,4 +1,4 @@
-"""How many tasks the loops have, counted from any thread without keeping a task alive.
+"""How many tasks the loops have, and which, told from any thread without keeping a task alive.
 
 ``asyncio.all_tasks()`` hands out the tasks themselves. Whoever asks from another thread than theirs may
 be left with the last reference to one, and what then ends with it (a ``finally`` of the application's,
@@ -19,6 +19,8 @@ import sys
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -26,6 +28,27 @@ _PENDING = "PENDING"
 _TRIES = 8
 _referent = weakref.ref.__call__
 _loop_and_state = attrgetter("_loop", "_state")
+
+
+def task_ids(loops: Iterable[Any]) -> frozenset[int]:
+    """The ids of all tasks that are there, done or not; those of C on Python 3.14 and later only of these loops.
+
+    An id names a task as long as there is that task: another may have it later. It never raises.
+    """
+    ids = set(map(id, map(_referent, _known())))
+    ask = getattr(sys.modules.get("_asyncio"), "all_tasks", None)
+    for loop in loops:
+        ids |= _ids_asked(ask, loop)
+    return frozenset(ids - {id(None)})  # None stands for those that are gone
+
+
+def _ids_asked(ask: Callable[[Any], set[Any]] | None, loop: Any) -> set[int]:
+    for _ in range(0 if ask is None else _TRIES):
+        try:
+            return set(chain.from_iterable(map(partial(map, id), map(ask, (loop,)))))  # type: ignore[arg-type]
+        except Exception:  # tasks of another make came or went meanwhile
+            continue
+    return set()
 
 
 def task_counts() -> Callable[[Any], int]:
@@ -52,13 +75,17 @@ def _count_asked(ask: Callable[[Any], set[Any]] | None, loop: Any) -> int:
 
 def _count_known() -> Counter[int]:
     """Those that asyncio knows by weak references, by the id of their loop."""
-    known = vars(asyncio.tasks)
     counts: Counter[int] = Counter()
-    # First those that run their first step as they are made: from here they go to the others.
-    _add(counts, _copied(map(weakref.ref, known.get("_eager_tasks", ()))))
-    weak = known.get("_scheduled_tasks", known.get("_all_tasks"))
-    _add(counts, _copied(getattr(weak, "data", ())))
+    _add(counts, _known())
     return counts
+
+
+def _known() -> list[Any]:
+    known = vars(asyncio.tasks)
+    # First those that run their first step as they are made: from here they go to the others.
+    eager = _copied(map(weakref.ref, known.get("_eager_tasks", ())))
+    weak = known.get("_scheduled_tasks", known.get("_all_tasks"))
+    return eager + _copied(getattr(weak, "data", ()))
 
 
 def _copied(references: Iterable[Any]) -> list[Any]:
