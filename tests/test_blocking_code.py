@@ -15,7 +15,7 @@ import loopwatch
 from loopwatch.model import Stall
 from loopwatch.testing import RecordingReporter
 from tests.differences import Difference, told, within
-from tests.holding import HELD, WARM, held_for, in_a_step, line, longest, on_a_free_host, watching
+from tests.holding import HELD, WARM, burn, held_for, in_a_step, line, longest, on_a_free_host, watching
 
 pytestmark = [pytest.mark.realtime, pytest.mark.usefixtures("each_loop")]
 
@@ -231,3 +231,21 @@ def test_a_turn_that_goes_on_is_told_while_it_lasts(events: RecordingReporter) -
     assert kinds in told(Difference.KIND, ended, [{"turn"}], [{"turn"}, {"step"}])
     assert 0.5 <= tales[0].duration < ended.duration
     assert ended.duration >= 1.0
+
+
+# --- how much of it was the code's -------------------------------------------------------------
+
+
+def test_a_short_wait_before_a_long_computation_is_charged_with_it(
+    watch: loopwatch.Watch, events: RecordingReporter
+) -> None:
+    """It is over before anybody looks, and no clock tells it from what a hypervisor takes: it may be the code's."""
+    waited, computed = 0.04, 0.12
+
+    def view() -> None:
+        time.sleep(waited)
+        burn(computed)
+
+    stall = on_a_free_host(events, lambda: in_a_step(view))
+    assert stall.cause == "cpu"
+    assert computed + waited / 2 <= stall.charged_seconds <= stall.duration
