@@ -41,6 +41,17 @@ def begin(parser: argparse.ArgumentParser) -> argparse.Namespace:
     return options
 
 
+@contextmanager
+def serving(name: str, purpose: str | None) -> Iterator[bool]:
+    """Likewise for one that serves until it is ended, on the processor that it is told; gives whether it is watched."""
+    parser = argparse.ArgumentParser(prog=f"python -m {name}", description=purpose)
+    parser.add_argument("--watched", action="store_true")
+    parser.add_argument("--core", type=int, help="the processor to stay on")
+    options = begin(parser)
+    with on_core(options.core):
+        yield options.watched
+
+
 def cores() -> list[int]:
     """The processors that this process may use; none where the platform does not tell."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []

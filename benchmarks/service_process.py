@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 from collections.abc import AsyncIterator
@@ -10,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from .apart import begin, on_core
+from .apart import serving
 
 _NOBODY = "http://127.0.0.1:9"
 
@@ -21,12 +20,8 @@ async def _unwatched(service: FastAPI) -> AsyncIterator[None]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.service_process", description=__doc__)
-    parser.add_argument("--watched", action="store_true")
-    parser.add_argument("--core", type=int, help="the processor to stay on")
-    options = begin(parser)
-    with on_core(options.core):
-        _serve(options.watched)
+    with serving("benchmarks.service_process", __doc__) as watched:
+        _serve(watched)
 
 
 def _serve(watched: bool) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -12,7 +10,7 @@ from starlette.routing import Route
 
 from examples.listening import listen
 
-from .apart import begin, on_core
+from .apart import serving
 from .watching import watching
 
 
@@ -21,11 +19,7 @@ async def _healthy(_: Request) -> PlainTextResponse:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.starlette_process", description=__doc__)
-    parser.add_argument("--watched", action="store_true")
-    parser.add_argument("--core", type=int, help="the processor to stay on")
-    options = begin(parser)
-    with on_core(options.core), watching(options.watched):
+    with serving("benchmarks.starlette_process", __doc__) as watched, watching(watched):
         _serve()
 
 

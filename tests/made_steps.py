@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from loopwatch.testing import FakeClock
@@ -60,6 +61,18 @@ class Handle:
         self.clock.advance(self.seconds)
         if self.error is not None:
             raise self.error
+
+
+def watched(make_run: Any, clock: FakeClock, state: Any) -> Callable[[Handle], None]:
+    """The run of a handle, timed by ``state``, which begins now."""
+    state.mark = state.turn = clock()
+    run = make_run(Handle.run, lambda handle: state, clock)
+
+    def of(handle: Handle) -> None:
+        handle._loop._loopwatch = state
+        run(handle)
+
+    return of
 
 
 class Alarm:

@@ -61,6 +61,17 @@ def libuv(watch):
 
 def tell(**told):
     print(json.dumps(told))
+
+def tell_in_and_after(waits):
+    "What is seen once it has been awaited, and when all that it has given up is over."
+    async def main():
+        await waits
+        meanwhile = libuv(watch)
+        await asyncio.sleep(0.9)
+        return meanwhile
+    with install() as watch:
+        meanwhile = uvloop.run(main())
+        tell(meanwhile=meanwhile, executor=libuv(watch))
 """
 
 

@@ -143,12 +143,7 @@ def test_each_end_has_its_outcome(told: Tell) -> None:
     async def main():
         await asyncio.gather(look_up("slow-0.1"), fails())
         await given_up()
-        executor = libuv(watch)
-        await asyncio.sleep(0.9)
-        return executor
-    with install() as watch:
-        meanwhile = uvloop.run(main())
-        tell(meanwhile=meanwhile, executor=libuv(watch))
+    tell_in_and_after(main())
     """)
     assert found["meanwhile"]["outcomes"] == {"completed": 1, "failed": 1} and found["meanwhile"]["busy"] == 1
     assert found["executor"]["outcomes"] == {"completed": 1, "failed": 1, "abandoned": 1}
@@ -198,12 +193,7 @@ def test_a_connection_that_is_given_up_leaves_its_lookup(told: Tell) -> None:
     async def main():
         try: await asyncio.wait_for(asyncio.open_connection("slow-0.6", 9), 0.1)
         except asyncio.TimeoutError: pass
-        meanwhile = libuv(watch)
-        await asyncio.sleep(0.9)
-        return meanwhile
-    with install() as watch:
-        meanwhile = uvloop.run(main())
-        tell(meanwhile=meanwhile, executor=libuv(watch))
+    tell_in_and_after(main())
     """)
     assert (found["meanwhile"]["busy"], found["meanwhile"]["outcomes"]) == (1, {})
     assert (found["executor"]["busy"], found["executor"]["outcomes"]) == (0, {"abandoned": 1})

@@ -10,6 +10,7 @@ import time
 import traceback
 import warnings
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,8 +18,12 @@ import pytest
 
 import loopwatch
 from loopwatch.model import ExecutorStats
+from loopwatch.observe.hooks import Hooks
+from loopwatch.observe.loops.loop_state import Outlets
+from loopwatch.observe.uvloops.lookup_methods import LookupHook
 from loopwatch.testing import RecordingReporter
 from tests.holding import watching
+from tests.made_alarm import Alarm
 
 uvloop = pytest.importorskip("uvloop")
 
@@ -109,6 +114,22 @@ def test_nothing_is_looked_up_before_it_is_awaited(watch: loopwatch.Watch) -> No
 
     uvloop.run(asks())
     assert libuv(watch) is None
+
+
+def test_who_asks_whether_it_can_go_on_does_not_make_it(watch: loopwatch.Watch) -> None:
+    """To look at ``__next__`` and ``send`` starts nothing: the lookup begins where it is awaited."""
+
+    async def asks() -> Any:
+        coroutine: Any = asyncio.get_running_loop().getnameinfo(("127.0.0.1", 80), 0)
+        assert hasattr(coroutine, "__next__") and hasattr(coroutine, "send")
+        before = (coroutine.cr_await, coroutine.cr_running, libuv(watch))
+        found = await coroutine
+        return before, found
+
+    before, found = uvloop.run(asks())
+    assert before == (None, False, None)
+    assert len(found) == 2
+    assert libuv(watch) is not None
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -368,3 +389,21 @@ def test_in_the_child_of_a_fork_the_pool_is_new(watch: loopwatch.Watch) -> None:
 async def refused(_: Any) -> None:
     with pytest.raises(OSError, match=r"Name or service|nodename"):
         await refused_name(asyncio.get_running_loop())
+
+
+def test_a_uvloop_that_is_found_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When it is met, and then once for each time that is asked for."""
+    looked: list[None] = []
+    monkeypatch.setattr(LookupHook, "refresh", lambda hook: looked.append(None))
+    monkeypatch.setattr("loopwatch.observe.foreign_loops.loop_class", lambda: None)
+    hooks = Hooks(0.1, 0.1, Outlets(Alarm(), deque(), deque(), lambda state: None))
+    hooks.foreign_loops.install()
+    try:
+        hooks.foreign_loops.refresh()
+        assert looked == []
+        monkeypatch.setattr("loopwatch.observe.foreign_loops.loop_class", lambda: uvloop.Loop)
+        for times in (1, 2, 3):
+            hooks.foreign_loops.refresh()
+            assert looked == [None] * times
+    finally:
+        hooks.foreign_loops.uninstall()

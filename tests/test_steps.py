@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from itertools import accumulate
 from typing import Any
 
@@ -15,7 +14,7 @@ from loopwatch.metrics import STEP_BOUNDS, TURN_BOUNDS
 from loopwatch.observe.stopwatch.steps import NEVER, NOTABLE, QUICK
 from loopwatch.testing import FakeClock
 from tests.implementations import NAMES
-from tests.made_steps import Alarm, Handle, Loop, parts
+from tests.made_steps import Alarm, Handle, Loop, parts, watched
 
 ON_THE_BOUNDS = [*STEP_BOUNDS, *(math.nextafter(bound, 99) for bound in STEP_BOUNDS)]
 durations = st.lists(st.one_of(st.floats(0, 60), st.floats(0, 0.001), st.sampled_from(ON_THE_BOUNDS)), max_size=30)
@@ -34,23 +33,6 @@ def _each_implementation(request: pytest.FixtureRequest) -> None:
     """Every test of this file is run with each of the stopwatches."""
     global Stopwatch, Noted, make_run, make_select
     Stopwatch, Noted, make_run, make_select = parts(request.param)
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-def watched(clock: FakeClock, state: Any) -> Callable[[Handle], None]:
-    """The run of a handle, timed by ``state``, which begins now."""
-    state.mark = state.turn = clock()
-    run = make_run(Handle.run, lambda handle: state, clock)
-
-    def of(handle: Handle) -> None:
-        handle._loop._loopwatch = state
-        run(handle)
-
-    return of
 
 
 @given(durations, bounds_of_slow)
@@ -96,7 +78,7 @@ def test_a_new_stopwatch_stands_still() -> None:
 def test_steps_tile_the_turn(clock: FakeClock) -> None:
     """Each step begins where the one before it ended, so no time between them is lost."""
     state = Noted()
-    run = watched(clock, state)
+    run = watched(make_run, clock, state)
     began = clock()
     first, second = Handle(clock, 0.2), Handle(clock, 0.3)
     run(first)
@@ -113,7 +95,7 @@ def test_steps_tile_the_turn(clock: FakeClock) -> None:
 def test_a_step_that_raises_is_timed_and_raises(clock: FakeClock, error: BaseException, seconds: float) -> None:
     """What comes out of a handle comes out unchanged, the very same object, and its time is counted."""
     state = Noted()
-    run = watched(clock, state)
+    run = watched(make_run, clock, state)
     with pytest.raises(type(error)) as caught:
         run(Handle(clock, seconds, error))
     assert caught.value is error
@@ -125,7 +107,7 @@ def test_a_step_that_raises_is_timed_and_raises(clock: FakeClock, error: BaseExc
 def test_what_runs_is_published(clock: FakeClock) -> None:
     """While a handle runs, another thread finds it, and the time at which it began, in the stopwatch."""
     state = Stopwatch()
-    run = watched(clock, state)
+    run = watched(make_run, clock, state)
     began, seen = clock(), []
 
     class Looking(Handle):
@@ -145,7 +127,7 @@ def test_what_runs_is_published(clock: FakeClock) -> None:
 def test_what_ran_ends_between_the_steps(clock: FakeClock, seconds: float) -> None:
     """Once its caller has let go of a handle nothing of it is left to end within the next step."""
     state = Stopwatch()
-    run = watched(clock, state)
+    run = watched(make_run, clock, state)
     ended: list[Any] = []
 
     class Ending(Handle):
@@ -210,7 +192,7 @@ def test_a_fault_of_the_stopwatch_stays_within(clock: FakeClock) -> None:
         def slow_step(self, handle: Any, now: float) -> None:
             raise ZeroDivisionError
 
-    run = watched(clock, Broken())
+    run = watched(make_run, clock, Broken())
     run(Handle(clock, 1.0))
     with pytest.raises(SystemExit):
         run(Handle(clock, 1.0, SystemExit()))
@@ -233,7 +215,7 @@ def test_what_is_brief_is_counted_and_not_told(clock: FakeClock) -> None:
             clock.now = 0.0  # where sums of seconds are exact
             state = Noted()
             state.slow_from = 2 * QUICK
-            run, select = watched(clock, state), make_select(state, lambda timeout: [], Alarm(), clock)
+            run, select = watched(make_run, clock, state), make_select(state, lambda timeout: [], Alarm(), clock)
             run(Handle(clock, lasts))
             select(timeout)
             assert [each[0] for each in state.told] == ["step", "turn"] * told
@@ -252,7 +234,7 @@ def test_brief_steps_of_a_turn_can_be_told(clock: FakeClock, timeout: float | No
     """They are among the steps of the present turn that were counted only, as quick ones are."""
     state = Noted()
     state.slow_from = NOTABLE
-    run, select = watched(clock, state), make_select(state, lambda timeout: [], Alarm(), clock)
+    run, select = watched(make_run, clock, state), make_select(state, lambda timeout: [], Alarm(), clock)
     for _ in range(2):
         for seconds in (0.0, 2 * QUICK, 1.0, 3 * QUICK, 0.0):
             run(Handle(clock, seconds))

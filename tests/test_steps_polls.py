@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from loopwatch.observe.stopwatch.steps import NEVER
 from loopwatch.testing import FakeClock
 from tests.implementations import NAMES
-from tests.made_steps import Alarm, Handle, parts
+from tests.made_steps import Alarm, Handle, parts, watched
 
 Stopwatch: Any
 Noted: Any
@@ -23,23 +22,6 @@ def _each_implementation(request: pytest.FixtureRequest) -> None:
     """Every test of this file is run with each of the stopwatches."""
     global Stopwatch, Noted, make_run, make_select
     Stopwatch, Noted, make_run, make_select = parts(request.param)
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-def watched(clock: FakeClock, state: Any) -> Callable[[Handle], None]:
-    """The run of a handle, timed by ``state``, which begins now."""
-    state.mark = state.turn = clock()
-    run = make_run(Handle.run, lambda handle: state, clock)
-
-    def of(handle: Handle) -> None:
-        handle._loop._loopwatch = state
-        run(handle)
-
-    return of
 
 
 class Selector:
@@ -108,7 +90,7 @@ def test_a_poll_ends_the_turn_and_begins_the_next(clock: FakeClock) -> None:
     """A turn lasts from the end of one poll that waited to the beginning of the next."""
     state = Noted()
     selector = Selector(clock, 2.0)
-    run, select = watched(clock, state), polled(clock, state, selector)
+    run, select = watched(make_run, clock, state), polled(clock, state, selector)
     began = clock()
     for _ in range(3):
         run(Handle(clock, 0.1))
@@ -120,7 +102,7 @@ def test_a_poll_ends_the_turn_and_begins_the_next(clock: FakeClock) -> None:
 def test_a_poll_that_does_not_wait_ends_the_turn_with_its_last_step(clock: FakeClock) -> None:
     """There the clock is not read: the end of the last step stands for it."""
     state = Noted()
-    run, select = watched(clock, state), polled(clock, state, Selector(clock))
+    run, select = watched(make_run, clock, state), polled(clock, state, Selector(clock))
     began = clock()
     run(Handle(clock, 0.1))
     select(0)
@@ -134,7 +116,7 @@ def test_a_poll_that_does_not_wait_ends_the_turn_with_its_last_step(clock: FakeC
 def test_quick_steps_of_a_turn_can_be_told(clock: FakeClock, timeout: float | None, pending: bool) -> None:
     """``quick - quick_before`` is the number of quick steps in the present turn, also after one that was held."""
     state = Noted(pending)
-    run, select = watched(clock, state), polled(clock, state, Selector(clock, events=[object()]))
+    run, select = watched(make_run, clock, state), polled(clock, state, Selector(clock, events=[object()]))
     for count in (3, 5):
         run(Handle(clock, 1.0))
         for _ in range(count):
@@ -149,7 +131,7 @@ def test_what_waits_behind_a_held_turn_is_counted_at_once(clock: FakeClock, read
     """A poll that would wait looks first, without waiting, and waits only when nothing was ready."""
     state = Noted(pending=True)
     selector = Selector(clock, 2.0, ready)
-    run, select = watched(clock, state), polled(clock, state, selector)
+    run, select = watched(make_run, clock, state), polled(clock, state, selector)
     run(Handle(clock, 0.1))
     assert select(7.0) is ready
     assert selector.asked == ([0] if ready else [0, 7.0])
@@ -162,7 +144,7 @@ def test_what_waits_behind_a_held_turn_is_counted_by_a_poll_that_does_not_wait(c
     """There one look is enough."""
     state = Noted(pending=True)
     selector = Selector(clock, 2.0, [object()])
-    run, select = watched(clock, state), polled(clock, state, selector)
+    run, select = watched(make_run, clock, state), polled(clock, state, selector)
     run(Handle(clock, 0.1))
     assert select(0) is selector.events
     assert selector.asked == [0]

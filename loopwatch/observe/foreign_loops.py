@@ -58,9 +58,10 @@ class ForeignLoops:
 
     def refresh(self) -> None:
         """See what was imported meanwhile."""
-        hook = self._hook()
-        if hook is not None:
-            hook.refresh()
+        known, hook = self._uvloops, self._hook()
+        if hook is None or hook is not known:  # one that was made just now has looked already
+            return
+        hook.refresh()
         if self._lookups is not None:
             self._lookups.refresh()
 

@@ -13,8 +13,8 @@ _FOREIGN = ("uvloop", "winloop", "rloop")
 
 _ANYIO_BACKEND = "anyio._backends._asyncio"
 _LOOKUPS = (
-    "every lookup of a uvloop loop, from its submission until the loop learns of its end; when it began follows from "
-    "the order of the queue and from UV_THREADPOOL_SIZE, no CPU time is known"
+    "every lookup of a uvloop loop that is submitted under the watch, from then until the loop learns of its end; when "
+    "it began follows from the order of the queue and from UV_THREADPOOL_SIZE, no CPU time is known"
 )
 
 _REPLACED = "another tool has put its own function into uvloop.Loop: of what that looks up nothing is seen"

@@ -1,8 +1,8 @@
 """What stands in for a coroutine of uvloop's that waits for names to be looked up, and how it is seen for which.
 
 A ``Waiting`` is handed out in place of uvloop's own coroutine: as lazy, as cancellable, and of the same looks. Its
-methods are properties that note what happens and hand back the coroutine's own, so that no frame of ours stands in
-a traceback.
+methods are properties that hand back the coroutine's own, or what calls it from C between two notes of ours, so that
+no frame of ours stands in a traceback.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from asyncio import futures, tasks
-from collections.abc import Callable, Generator, Iterable
-from functools import partial
+from collections.abc import Callable, Iterable
 from types import CoroutineType
 from typing import Any
 
@@ -62,8 +61,8 @@ class Waiting:
     ``begin(future, submitted)`` makes a job of each.
     """
 
-    __slots__ = ("__name__", "__qualname__", "__weakref__", "_awaited", "_begin", "_coroutine", "_find", "_jobs",
-                 "_stages", "cr_code")  # fmt: skip
+    __slots__ = ("__name__", "__qualname__", "__weakref__", "_begin", "_coroutine", "_find", "_jobs", "_stages",
+                 "cr_code")  # fmt: skip
 
     def __init__(
         self, coroutine: Any, stages: int, find: Find, begin: Callable[[Any, float], LookupJob | None]
@@ -73,8 +72,6 @@ class Waiting:
         self._find = find
         self._begin: Any = begin
         self._jobs: list[LookupJob] = []
-        self._awaited: Any = _NOTHING
-        """What the coroutine waits for, until that was handed out: who asks for ``__next__`` may not call it."""
         # What is asked for without running any code of an object's own, see handles.py.
         self.__name__, self.__qualname__ = coroutine.__name__, coroutine.__qualname__
         self.cr_code = coroutine.cr_code
@@ -92,21 +89,12 @@ class Waiting:
 
     @property
     def __next__(self) -> Callable[[], Any]:
-        if self._awaited is not _NOTHING:
-            return self._hand_out
-        self._came_back()
-        if self._stages <= 0:
-            self._begin = None
-            return self._coroutine.__next__  # type: ignore[no-any-return]
-        self._stages -= 1
-        return self._advance()
+        # Made anew each time: kept, it would be a cycle, and the coroutine would outlive its last user.
+        return map(self._stopped, iter(self._goes_on, _NOTHING), self._coroutine.__await__()).__next__
 
     @property
     def send(self) -> Callable[[Any], Any]:
-        if self._stages > 0 or self._awaited is not _NOTHING:
-            return self._send
-        self._came_back()
-        return self._coroutine.send  # type: ignore[no-any-return]
+        return self._send if self._stages > 0 or self._jobs else self._coroutine.send
 
     @property
     def throw(self) -> Callable[..., Any]:
@@ -121,29 +109,21 @@ class Waiting:
     def _send(self, value: Any) -> Any:
         return self.__next__() if value is None else self._coroutine.send(value)
 
-    def _advance(self) -> Callable[[], Any]:
-        """Run the coroutine to where it waits next; what is called then does as if it did it."""
-        submitted = _clock()
-        try:
-            awaited = self._coroutine.__next__()
-        except StopIteration as end:
-            self._give_up()
-            return _returning(end.value).__next__
-        except BaseException as error:
-            self._give_up()
-            trace = error.__traceback__
-            return partial(_ENDED.throw, error.with_traceback(trace.tb_next if trace is not None else None))
-        try:
-            self._wait_for(awaited, submitted)
-        except Exception as error:
-            if theirs(error):
-                raise
-            _faults.append(error)
-        self._awaited = awaited
-        return self._hand_out
+    def _goes_on(self) -> float:
+        """The coroutine is about to run to where it waits next."""
+        self._came_back()
+        return _clock() if self._stages > 0 else 0.0
 
-    def _hand_out(self) -> Any:
-        awaited, self._awaited = self._awaited, _NOTHING
+    def _stopped(self, submitted: float, awaited: Any) -> Any:
+        """It waits for something."""
+        if self._stages > 0:
+            self._stages -= 1
+            try:
+                self._wait_for(awaited, submitted)
+            except Exception as error:
+                if theirs(error):
+                    raise
+                _faults.append(error)
         return awaited
 
     def _wait_for(self, awaited: Any, submitted: float) -> None:
@@ -167,14 +147,5 @@ class Waiting:
                     raise
                 _faults.append(error)
 
-
-def _returning(value: Any) -> Generator[Any, None, Any]:
-    return value
-    yield
-
-
-_ENDED = _returning(None)
-"""What is thrown into a generator that has ended comes out of it, and no frame has been added."""
-_ENDED.close()
 
 __all__ = ["Find", "Waiting", "awaited_by_wait", "awaited_itself", "gathered"]

@@ -289,7 +289,7 @@ class UvloopState(CountedLoop):
             told = self.exact.told_in(began, ended)
             if whole - told < self.threshold:
                 return
-            named, many = self.exact.named_in(began, ended), self.exact.fill(began, ended)
+            named, many = self.exact.filled_by(began, ended)
             if told:  # the rest lies before, between and behind
                 kind, began, active = "turn", began + told, active + told
             if many:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import weakref
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ...facts import ContributorFacts, HandleFacts
@@ -111,24 +111,27 @@ class UvloopSteps:
             if since < ended and until > began
         )
 
-    def named_in(self, began: float, ended: float) -> tuple[ContributorFacts, ...]:
-        """What filled a stretch, by name."""
-        sums: dict[Any, list[float]] = {}
-        for noted in list(self._noted):
-            if noted.ended > began and noted.began < ended:
-                entry = sums.setdefault(noted.key, [0, 0.0])
-                entry[0] += 1
-                entry[1] += noted.ended - noted.began
-        named = sorted(sums.items(), key=lambda item: -item[1][1])
-        return tuple(contributor(key, int(steps), seconds) for key, (steps, seconds) in named[:10])
+    def filled_by(self, began: float, ended: float) -> tuple[tuple[ContributorFacts, ...], bool]:
+        """What filled a stretch, by name; and whether short steps took most of it, less what was told.
 
-    def fill(self, began: float, ended: float) -> bool:
-        """Whether short steps took most of a stretch, less what was told; of a long one the end has to tell."""
-        noted = list(self._noted)
-        if len(noted) == _REMEMBERED:
-            began = max(began, noted[0].began)
-        short = sum(each.ended - each.began for each in noted if each.ended > began and each.began < ended)
-        return 2 * short >= ended - began - self.told_in(began, ended)
+        Of a stretch of more steps than are remembered the end has to tell.
+        """
+        remembered = list(self._noted)
+        noted = [each for each in remembered if each.ended > began and each.began < ended]
+        if len(remembered) == _REMEMBERED:
+            began = max(began, remembered[0].began)
+        short = sum(each.ended - each.began for each in noted)
+        return _by_name(noted), 2 * short >= ended - began - self.told_in(began, ended)
+
+
+def _by_name(noted: Sequence[Noted]) -> tuple[ContributorFacts, ...]:
+    sums: dict[Any, list[float]] = {}
+    for each in noted:
+        entry = sums.setdefault(each.key, [0, 0.0])
+        entry[0] += 1
+        entry[1] += each.ended - each.began
+    most = sorted(sums.items(), key=lambda item: -item[1][1])
+    return tuple(contributor(key, int(steps), seconds) for key, (steps, seconds) in most[:10])
 
 
 def _letting_go(calls: Any) -> Callable[[Any], None]:
