@@ -216,7 +216,7 @@ def test_what_a_loop_of_the_applications_keeps_is_not_taken_for_uvloops(
             self.queue: deque[Any] = deque([1])
             self.timers: set[Any] = set()
 
-        def call_later(self, *args: Any, **named: Any) -> Any:
+        def call_later(self, *args: Any, **named: Any) -> Any:  # type: ignore[override]
             timer = super().call_later(*args, **named)
             self.timers.add(timer)
             self.queue.append(timer)
