@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -200,3 +201,32 @@ def test_victims_of_what_the_loop_calls_by_itself(
     told = {name for stall in tracer.stalls for name in stall.victims}
     expected: Any = on(Difference.VICTIMS, each_loop, {"due"}, set())
     assert told == expected
+
+
+@pytest.mark.needs("uvloop")
+@pytest.mark.parametrize("each_loop", ["uvloop"], indirect=True)
+def test_what_a_loop_of_the_applications_keeps_is_not_taken_for_uvloops(
+    watch: Watch, events: RecordingReporter, tracer: FakeTracer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A class made from uvloop's may have queues and sets, also of handles."""
+    import uvloop
+
+    class Own(uvloop.Loop):
+        def __init__(self) -> None:
+            self.queue: deque[Any] = deque([1])
+            self.timers: set[Any] = set()
+
+        def call_later(self, *args: Any, **named: Any) -> Any:  # type: ignore[override]
+            timer = super().call_later(*args, **named)
+            self.timers.add(timer)
+            self.queue.append(timer)
+            return timer
+
+    async def main() -> None:
+        await asyncio.create_task(within("was over before", 0.01))
+        await story()
+
+    monkeypatch.setattr(asyncio, "new_event_loop", Own)
+    monkeypatch.setattr(asyncio.events, "new_event_loop", Own)
+    asyncio.run(main())
+    assert the_victims(watch, tracer).keys() == {"ready", "due", "got"}
