@@ -1,4 +1,4 @@
-"""A poll that does not wait, asked in C, answers and fails as the selector's own ``select`` does."""
+"""A poll that does not wait, asked by the stopwatches, answers and fails as the selector's own ``select`` does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from loopwatch.observe.stopwatch.genuine import epoll_types, look_into_select
 from loopwatch.testing import FakeClock
-from tests.implementations import accelerator
+from tests.implementations import NAMES, implementation
 
 if not hasattr(selectors, "EpollSelector"):
     pytest.skip("this platform has no epoll", allow_module_level=True)
@@ -46,23 +46,34 @@ def _looked_into() -> None:
     look_into_select()
 
 
-def in_c(method: Any) -> Any:
-    accelerated = accelerator()
-    state = accelerated.Stopwatch()
-    state.mark = state.turn = 0.0
-    return accelerated.make_select(state, method, Alarm(), FakeClock(0.0))
+@pytest.fixture(params=NAMES)
+def ours(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
+    """Puts the function of each stopwatch around a method ``select``."""
+    chosen = implementation(request.param)
+
+    def put_around(method: Any) -> Any:
+        state = chosen.Stopwatch()
+        state.mark = state.turn = 0.0
+        return chosen.make_select(state, method, Alarm(), FakeClock(0.0))
+
+    return put_around
 
 
-def both(selector: Any) -> list[Any]:
-    """What each makes of it: the answer, or the error with its traceback from ``select`` inward."""
-    ended = []
-    for asked in (selector.select, in_c(selector.select)):
-        try:
-            ended.append(asked(0))
-        except Exception as error:
-            lines = traceback.extract_tb(error.__traceback__)[1:]
-            ended.append([type(error), str(error), *((line.name, line.lineno) for line in lines)])
-    return ended
+@pytest.fixture
+def both(ours: Callable[[Any], Any], selector: selectors.EpollSelector) -> Callable[[], list[Any]]:
+    """What each makes of it: the answer, or the error with its traceback from the genuine ``select`` inward."""
+
+    def both() -> list[Any]:
+        ended = []
+        for asked in (selector.select, ours(selector.select)):
+            try:
+                ended.append(asked(0))
+            except Exception as error:
+                lines = [each for each in traceback.extract_tb(error.__traceback__) if "stopwatch" not in each.filename]
+                ended.append([type(error), str(error), *((line.name, line.lineno) for line in lines[1:])])
+        return ended
+
+    return both
 
 
 def by_number(ready: Any) -> int:
@@ -75,9 +86,11 @@ def test_asyncios_selector_is_polled_in_c(selector: selectors.EpollSelector) -> 
     assert epoll_types(selector.select) == (selectors.EpollSelector, system.epoll)
 
 
-def test_nothing_ready_is_a_new_empty_list(selector: selectors.EpollSelector, pair: Any) -> None:
+def test_nothing_ready_is_a_new_empty_list(
+    selector: selectors.EpollSelector, pair: Any, ours: Callable[[Any], Any]
+) -> None:
     """With and without files."""
-    select = in_c(selector.select)
+    select = ours(selector.select)
     assert select(0) == []
     selector.register(pair[0], selectors.EVENT_READ)
     first, second = select(0), select(0.0)
@@ -89,53 +102,55 @@ def test_nothing_ready_is_a_new_empty_list(selector: selectors.EpollSelector, pa
 @pytest.mark.parametrize("sent", [b"", b"x"], ids=["nothing", "sent"])
 @pytest.mark.parametrize("hung_up", [False, True], ids=["open", "hung up"])
 def test_what_is_ready_is_told_the_same(
-    selector: selectors.EpollSelector, pair: Any, events: int, sent: bytes, hung_up: bool
+    selector: selectors.EpollSelector, pair: Any, events: int, sent: bytes, hung_up: bool, both: Callable[[], list[Any]]
 ) -> None:
     """Readable, writable, hung up: the very keys, with the same events."""
-    ours, theirs = pair
-    key = selector.register(ours, events, data="ours")
+    near, far = pair
+    key = selector.register(near, events, data="ours")
     if sent:
-        theirs.send(sent)
+        far.send(sent)
     if hung_up:
-        theirs.close()
-    genuine, found = both(selector)
+        far.close()
+    genuine, found = both()
     assert sorted(found, key=by_number) == sorted(genuine, key=by_number)
-    assert all(each[0] is key for each in found if each[0].fileobj is ours)
+    assert all(each[0] is key for each in found if each[0].fileobj is near)
 
 
-def test_as_many_are_told_as_are_registered(selector: selectors.EpollSelector) -> None:
+def test_as_many_are_told_as_are_registered(selector: selectors.EpollSelector, both: Callable[[], list[Any]]) -> None:
     """Not fewer, not more."""
     pairs = [socket.socketpair() for _ in range(20)]
     try:
-        for ours, _ in pairs:
-            selector.register(ours, selectors.EVENT_WRITE)
-        genuine, found = both(selector)
+        for near, _ in pairs:
+            selector.register(near, selectors.EVENT_WRITE)
+        genuine, found = both()
         assert len(found) == 20
         assert sorted(found, key=by_number) == sorted(genuine, key=by_number)
     finally:
-        for one in pairs:
-            one[0].close()
-            one[1].close()
+        for near, far in pairs:
+            near.close()
+            far.close()
 
 
-def test_a_file_that_it_does_not_know_is_passed_over(selector: selectors.EpollSelector, pair: Any) -> None:
+def test_a_file_that_it_does_not_know_is_passed_over(
+    selector: selectors.EpollSelector, pair: Any, both: Callable[[], list[Any]]
+) -> None:
     """As where another thread has just unregistered it."""
     selector._selector.register(pair[0].fileno(), system.EPOLLOUT)  # type: ignore[attr-defined]
-    assert both(selector) == [[], []]
+    assert both() == [[], []]
 
 
-def test_a_closed_selector_fails_the_same(selector: selectors.EpollSelector) -> None:
+def test_a_closed_selector_fails_the_same(selector: selectors.EpollSelector, both: Callable[[], list[Any]]) -> None:
     """The same error from the same line of ``select``."""
     selector._selector.close()  # type: ignore[attr-defined]
-    genuine, found = both(selector)
+    genuine, found = both()
     assert found == genuine
     assert genuine[0] is ValueError
     assert genuine[2][0] == "select"
 
 
-def test_an_interrupted_call_is_an_empty_answer(selector: selectors.EpollSelector) -> None:
+def test_an_interrupted_call_is_an_empty_answer(selector: selectors.EpollSelector, ours: Callable[[Any], Any]) -> None:
     """What is raised in the poll is judged by the genuine function."""
-    select = in_c(selector.select)
+    select = ours(selector.select)
 
     class Interrupted:
         def poll(self, *given: Any) -> Any:
@@ -172,7 +187,9 @@ def test_any_other_select_is_asked_itself(selector: selectors.EpollSelector, str
     assert epoll_types(STRANGERS[stranger](selector)) is None
 
 
-def test_a_patched_class_is_asked_itself(selector: selectors.EpollSelector, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_patched_class_is_asked_itself(
+    selector: selectors.EpollSelector, monkeypatch: pytest.MonkeyPatch, ours: Callable[[Any], Any]
+) -> None:
     """Another tool has put its own there before us."""
     calls: list[Any] = []
     genuine = selectors.EpollSelector.select
@@ -182,5 +199,5 @@ def test_a_patched_class_is_asked_itself(selector: selectors.EpollSelector, monk
         return genuine(self, timeout)
 
     monkeypatch.setattr(selectors.EpollSelector, "select", select)
-    assert in_c(selector.select)(0) == []
+    assert ours(selector.select)(0) == []
     assert calls == [0]

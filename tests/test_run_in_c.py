@@ -1,4 +1,4 @@
-"""A handle that is run in C does what it does in asyncio's own function: contexts, errors, tracebacks, cancellation."""
+"""A handle run by the stopwatches does what it does in asyncio's own function: contexts, errors, tracebacks."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import traceback
 import weakref
 from asyncio import events
 from collections.abc import Callable, Iterator
+from types import CodeType
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from loopwatch.observe.step_codes import code_of_run
 from loopwatch.observe.stopwatch.genuine import handle_shape
 from loopwatch.observe.stopwatch.steps import QUICK
 from loopwatch.testing import FakeClock
-from tests.implementations import accelerator
+from tests.implementations import NAMES, accelerator, implementation
 
 GENUINE = events.Handle._run
 VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="outside")
@@ -55,14 +56,34 @@ def run_in_c() -> Any:
     return run
 
 
-def both(scenario: Callable[[Any, Any], Any]) -> list[Any]:
-    """What a scenario returns when it runs its handle with asyncio's own function, and in C."""
-    ended = []
-    for run in (GENUINE, run_in_c()):
-        loop = Loop()
-        loop._loopwatch = accelerator().Stopwatch()
-        ended.append(scenario(loop, run))
-    return ended
+def run_in_python() -> Any:
+    return implementation("python").make_run(GENUINE, lambda handle: pytest.fail("it has a stopwatch"), FakeClock())
+
+
+Both = Callable[[Callable[[Any, Any], Any]], list[Any]]
+
+
+@pytest.fixture(params=NAMES)
+def both(request: pytest.FixtureRequest) -> Both:
+    """What a scenario returns when it runs its handle with asyncio's own function, and with each of ours."""
+    chosen = implementation(request.param)
+    ours = run_in_c() if request.param == "c" else run_in_python()
+
+    def both(scenario: Callable[[Any, Any], Any]) -> list[Any]:
+        ended = []
+        for run in (GENUINE, ours):
+            loop = Loop()
+            loop._loopwatch = chosen.Stopwatch()
+            ended.append(scenario(loop, run))
+        return ended
+
+    return both
+
+
+def names_of(error: BaseException) -> list[str]:
+    """Of the frames in its traceback from the second on, but for loopwatch's."""
+    frames = traceback.extract_tb(error.__traceback__)[1:]
+    return [frame.name for frame in frames if "stopwatch" not in frame.filename]
 
 
 def told(loop: Loop, handle: Any) -> list[Any]:
@@ -95,7 +116,7 @@ FAILURES: dict[str, Callable[..., None]] = {"deep": fail_deep, "within": fail_wi
 
 @pytest.mark.parametrize("failure", FAILURES)
 @pytest.mark.parametrize("debug", [False, True], ids=["plain", "debug"])
-def test_what_fails_is_told_in_the_same_words(failure: str, debug: bool) -> None:
+def test_what_fails_is_told_in_the_same_words(both: Both, failure: str, debug: bool) -> None:
     """Message, traceback (with asyncio's own frame), chained errors, source traceback, the error being handled."""
 
     def scenario(loop: Loop, run: Any) -> Any:
@@ -104,14 +125,14 @@ def test_what_fails_is_told_in_the_same_words(failure: str, debug: bool) -> None
         assert run(handle) is None
         return told(loop, handle)
 
-    genuine, in_c = both(scenario)
+    genuine, ours = both(scenario)
     assert len(genuine) == 1
     assert "self._context.run(self._callback, *self._args)" in genuine[0][2]
-    assert in_c == genuine
+    assert ours == genuine
 
 
 @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
-def test_what_ends_a_program_comes_out(kind: type[BaseException]) -> None:
+def test_what_ends_a_program_comes_out(both: Both, kind: type[BaseException]) -> None:
     """The very object, with the same traceback, and nobody is told."""
 
     def scenario(loop: Loop, run: Any) -> Any:
@@ -123,13 +144,13 @@ def test_what_ends_a_program_comes_out(kind: type[BaseException]) -> None:
         with pytest.raises(kind) as caught:
             run(events.Handle(raise_it, (), loop))  # type: ignore[arg-type]
         assert caught.value is error
-        return [frame.name for frame in traceback.extract_tb(error.__traceback__)][1:], loop.failed
+        return names_of(error), loop.failed
 
-    genuine, in_c = both(scenario)
-    assert in_c == genuine == (["_run", "raise_it"], [])
+    genuine, ours = both(scenario)
+    assert ours == genuine == (["_run", "raise_it"], [])
 
 
-def test_other_base_exceptions_are_told_like_any_error() -> None:
+def test_other_base_exceptions_are_told_like_any_error(both: Both) -> None:
     """``CancelledError`` and what derives from ``BaseException`` by itself do not end the loop."""
 
     class Odd(BaseException):
@@ -140,8 +161,8 @@ def test_other_base_exceptions_are_told_like_any_error() -> None:
             run(events.Handle(raise_new, (kind,), loop))  # type: ignore[arg-type]
         return [(type(context["exception"]).__name__, context["message"]) for context in loop.failed]
 
-    genuine, in_c = both(scenario)
-    assert in_c == genuine
+    genuine, ours = both(scenario)
+    assert ours == genuine
     assert len(genuine) == 3
 
 
@@ -149,7 +170,7 @@ def raise_new(kind: type[BaseException]) -> None:
     raise kind
 
 
-def test_a_handler_that_raises_is_heard() -> None:
+def test_a_handler_that_raises_is_heard(both: Both) -> None:
     """What the loop's own ``call_exception_handler`` raises comes out of the step."""
 
     def scenario(loop: Loop, run: Any) -> Any:
@@ -159,15 +180,13 @@ def test_a_handler_that_raises_is_heard() -> None:
         loop.call_exception_handler = worse  # type: ignore[method-assign]
         with pytest.raises(OSError, match="worse") as caught:
             run(events.Handle(fail_deep, (), loop))  # type: ignore[arg-type]
-        return [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)][1:], repr(
-            caught.value.__context__
-        )
+        return names_of(caught.value), repr(caught.value.__context__)
 
-    genuine, in_c = both(scenario)
-    assert in_c == genuine
+    genuine, ours = both(scenario)
+    assert ours == genuine
 
 
-def test_a_callback_runs_in_its_context() -> None:
+def test_a_callback_runs_in_its_context(both: Both) -> None:
     """What it sets stays in there, and the context outside is the one before, also when it raises."""
 
     def scenario(loop: Loop, run: Any) -> Any:
@@ -184,11 +203,11 @@ def test_a_callback_runs_in_its_context() -> None:
             loop.seen.append(VARIABLE.get())
         return [each for each in loop.seen if isinstance(each, str)], context[VARIABLE]
 
-    genuine, in_c = both(scenario)
-    assert in_c == genuine == (["outside", "outside", "first", "outside", "second", "outside"], "third")
+    genuine, ours = both(scenario)
+    assert ours == genuine == (["outside", "outside", "first", "outside", "second", "outside"], "third")
 
 
-def test_a_context_that_is_entered_already_is_an_error() -> None:
+def test_a_context_that_is_entered_already_is_an_error(both: Both) -> None:
     """It is told in the same words, and the callback does not run."""
 
     def scenario(loop: Loop, run: Any) -> Any:
@@ -201,12 +220,12 @@ def test_a_context_that_is_entered_already_is_an_error() -> None:
         assert "ran" not in loop.seen
         return frames, type(error), failed["message"].partition(" at ")[0], "already entered" in str(error)
 
-    genuine, in_c = both(scenario)
-    assert in_c == genuine
+    genuine, ours = both(scenario)
+    assert ours == genuine
     assert genuine[3]
 
 
-def test_a_handle_may_be_cancelled_by_its_own_callback() -> None:
+def test_a_handle_may_be_cancelled_by_its_own_callback(both: Both) -> None:
     """Before it returns, and before it raises: what is told then names no callback, and the handle stays cancelled."""
 
     def scenario(loop: Loop, run: Any) -> Any:
@@ -223,12 +242,12 @@ def test_a_handle_may_be_cancelled_by_its_own_callback() -> None:
             assert type(handle._context) is contextvars.Context  # type: ignore[attr-defined]
         return ended, told(loop, handle)
 
-    genuine, in_c = both(scenario)
-    assert in_c == genuine
+    genuine, ours = both(scenario)
+    assert ours == genuine
     assert genuine[0] == [(None, None, True, True)] * 2
 
 
-def test_a_cancelled_handle_that_is_run_all_the_same_fails_the_same() -> None:
+def test_a_cancelled_handle_that_is_run_all_the_same_fails_the_same(both: Both) -> None:
     """The loop does not run it; who does gets what asyncio gives."""
 
     def scenario(loop: Loop, run: Any) -> Any:
@@ -237,13 +256,13 @@ def test_a_cancelled_handle_that_is_run_all_the_same_fails_the_same() -> None:
         run(handle)
         return told(loop, handle)
 
-    genuine, in_c = both(scenario)
-    assert in_c == genuine
+    genuine, ours = both(scenario)
+    assert ours == genuine
     assert len(genuine) == 1
 
 
 @pytest.mark.parametrize("count", [0, 1, 4, 5, 6, 7, 20])
-def test_arguments_arrive(count: int) -> None:
+def test_arguments_arrive(both: Both, count: int) -> None:
     """However many, for functions, bound methods, builtins and callables of other kinds."""
 
     class Taking:
@@ -264,12 +283,12 @@ def test_arguments_arrive(count: int) -> None:
             run(events.Handle(taking.got.append, given, loop))  # type: ignore[arg-type]
         return taking.got, loop.failed
 
-    genuine, in_c = both(scenario)
-    assert in_c == genuine
-    assert in_c[1] == []
+    genuine, ours = both(scenario)
+    assert ours == genuine
+    assert ours[1] == []
 
 
-def test_handles_of_every_kind_are_run() -> None:
+def test_handles_of_every_kind_are_run(both: Both) -> None:
     """Timers, subclasses with slots of their own, with properties in place of slots, and what is no handle at all."""
 
     class Own(events.Handle):
@@ -305,8 +324,8 @@ def test_handles_of_every_kind_are_run() -> None:
             run(handle)
         return loop.seen, loop.failed
 
-    genuine, in_c = both(scenario)
-    assert in_c == genuine == (["plain", "timer", "own", "shadow", "duck", "a list"], [])
+    genuine, ours = both(scenario)
+    assert ours == genuine == (["plain", "timer", "own", "shadow", "duck", "a list"], [])
 
 
 def test_a_wrong_call_is_a_type_error() -> None:
@@ -363,10 +382,35 @@ def test_what_is_slow_is_told_with_the_handle() -> None:
     assert state.quick == 2
 
 
+def test_in_python_nothing_stands_between_it_and_the_callback() -> None:
+    """Where the function is asyncio's own, and the handle of a known kind; otherwise that function is called."""
+
+    class Own(events.Handle):
+        @property
+        def _callback(self) -> Any:
+            return call
+
+        @_callback.setter
+        def _callback(self, callback: Any) -> None:
+            pass
+
+    found: list[CodeType] = []
+
+    def call(*given: Any) -> None:
+        found.append(sys._getframe(1).f_code)
+
+    run, loop = run_in_python(), Loop()
+    loop._loopwatch = implementation("python").Stopwatch()
+    for kind in (events.Handle, Own):
+        for count in range(3):
+            run(kind(call, (None,) * count, loop))  # type: ignore[arg-type]
+    assert found == [run.__code__] * 3 + [GENUINE.__code__] * 3
+
+
 # --- what must not change ----------------------------------------------------------------------
 
 
-def test_a_failed_step_leaves_no_more_than_asyncio_does() -> None:
+def test_a_failed_step_leaves_no_more_than_asyncio_does(both: Both) -> None:
     """What is left for the collector is the same, object for object, and of what succeeds nothing is."""
 
     def scenario(loop: Loop, run: Any) -> Any:
@@ -388,12 +432,13 @@ def test_a_failed_step_leaves_no_more_than_asyncio_does() -> None:
         loop._loopwatch.handle = None
         return clean, gc.collect(), ends[0]() is None
 
-    genuine, in_c = both(scenario)
-    assert in_c == genuine
-    assert genuine[::2] == (0, True)
+    genuine, ours = both(scenario)
+    assert genuine[::2] == ours[::2] == (0, True)
+    assert ours[1] - genuine[1] in (0, 1)  # in Python one frame, and no more, lies between it and the loop's
 
 
-def test_a_signal_in_the_wrong_moment_loses_nothing_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_a_signal_in_the_wrong_moment_loses_nothing_in_silence(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Something else is raised before the error of the callback could be: both are heard of, the handle is whole."""
     lost: list[Any] = []
     monkeypatch.setattr(sys, "unraisablehook", lambda told: lost.append(told.exc_value))
@@ -409,13 +454,15 @@ def test_a_signal_in_the_wrong_moment_loses_nothing_in_silence(monkeypatch: pyte
         raise ValueError("of the callback")
 
     loop = Loop()
-    loop._loopwatch = accelerator().Stopwatch()
+    loop._loopwatch = implementation(name).Stopwatch()
     handle = events.Handle(fail, (), loop)  # type: ignore[arg-type]
     try:
-        with pytest.raises(KeyboardInterrupt):
-            run_in_c()(handle)
+        with pytest.raises(KeyboardInterrupt) as caught:
+            (run_in_c() if name == "c" else run_in_python())(handle)
     finally:
         sys.settrace(None)
+    if name == "python":  # where one is raised while the other is handled
+        lost.append(caught.value.__context__)
     assert [str(error) for error in lost] == ["of the callback"]
     assert type(handle._context) is contextvars.Context  # type: ignore[attr-defined]
     assert handle._args == ()

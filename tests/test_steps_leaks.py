@@ -103,6 +103,7 @@ def test_a_million_steps_and_polls_keep_no_reference(bench: Bench) -> None:
     for _ in range(10):
         run(handle), run(failing), select(timeout), select(0)
     bench.state.handle = None
+    gc.collect()
     before = [sys.getrefcount(each) for each in watched]
     for _ in range(MILLION // 10):
         for _ in range(10):

@@ -22,7 +22,7 @@ from typing import Any
 from ...metrics import STEP_BOUNDS, TURN_BOUNDS
 from ..guard import theirs
 from .genuine import epoll_types, known_run, look_into_select
-from .stand_ins import answer_in, raise_in
+from .stand_ins import Failed, answer_in
 
 QUICK = min(STEP_BOUNDS[0], TURN_BOUNDS[0])
 NEVER = float("inf")
@@ -156,12 +156,16 @@ def make_run(previous: Callable[[Any], None], adopt: Callable[[Any], Stopwatch],
                 previous(self)
             else:
                 try:
-                    if self._args is nothing:  # as of most: to unpack it costs as much as all else here
+                    args = self._args
+                    if args is nothing:  # as of most, and the next: to unpack them costs as much as all else here
                         self._context.run(self._callback)
+                    elif type(args) is tuple and len(args) == 1:
+                        self._context.run(self._callback, args[0])
                     else:
-                        self._context.run(self._callback, *self._args)
+                        self._context.run(self._callback, *args)
                 except BaseException as error:
-                    raise_in(previous, self, error)
+                    with Failed(self, error):
+                        previous(self)
         finally:
             now = clock()
             try:
@@ -178,7 +182,7 @@ def make_run(previous: Callable[[Any], None], adopt: Callable[[Any], Stopwatch],
                 if theirs(error):
                     raise
                 adopt(self)
-        self = None  # as in what is wrapped: a traceback may keep this frame, and with it the handle, in a cycle
+        self = args = None  # as in what is wrapped: a traceback may keep this frame, and with it the handle, in a cycle
 
     def let_go() -> None:
         nonlocal watching

@@ -6,63 +6,46 @@ function, of whatever version. The stopwatch in C has the same of its own: ``rep
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from types import MethodType
+from collections.abc import Iterator
 from typing import Any
 
 
-class _Failed:
-    """Stands in a handle whose callback has raised, for its context and for its arguments.
+class Failed:
+    """Stands in a handle whose callback has raised, for its context and its arguments: ``with Failed(handle, error)``.
 
     ``Handle._run`` takes ``run`` of the context, the callback, for which the error stands, and at last the
     arguments: with these the handle is as it was, and ``run(error)`` raises the error without a frame of its own.
     """
 
-    __slots__ = ("_error", "_handle", "_kept", "run")
+    __slots__ = ("_handle", "_kept", "run")
 
     def __init__(self, handle: Any, error: BaseException) -> None:
+        _leave_out_first(error)
+        ended = (each for each in tuple[Any, ...]())
+        next(ended, None)
+        self.run: Any = ended.throw  # what is thrown into it comes out as it is
         self._handle = handle
-        self._error = error
-        self._kept = handle._context, handle._callback, handle._args
-        self.run = _ended().throw
+        self._kept: Any = handle._context, handle._callback, handle._args
         handle._context, handle._callback, handle._args = self, error, self
 
     def __iter__(self) -> Iterator[Any]:
-        handle = self._handle
-        self._handle = None
+        handle, self._handle = self._handle, None
         handle._context, handle._callback, handle._args = self._kept
         return iter(())
 
-    def over(self) -> None:
-        """Something else may have been raised before, as a signal handler can: then both are heard of."""
-        if self._handle is not None:
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *raised: object) -> None:
+        if self._handle is not None:  # something else was raised before, as a signal handler can
             iter(self)
-            told = (type(self._error), self._error, self._error.__traceback__, None, self._kept)
-            sys.unraisablehook(sys.UnraisableHookArgs(told))  # type: ignore[attr-defined]
-        self._error = self._kept = None  # type: ignore[assignment]
+        self._kept = self.run = None
 
 
-def _ended() -> Any:
-    """A generator that has ended: what is thrown into it is raised as it is."""
-    generator = (each for each in ())
-    next(generator, None)
-    return generator
-
-
-def raise_in(function: Callable[[Any], None], handle: Any, error: BaseException) -> None:
-    """Have ``function``, asyncio's own ``Handle._run``, deal with an error that is being handled by who calls this.
-
-    Raises what that raises.
-    """
+def _leave_out_first(error: BaseException) -> None:
+    """Of its traceback the frame that handles it, which has called in the place of asyncio's own function."""
     trace = error.__traceback__
-    error.__traceback__ = trace and trace.tb_next  # without the frame that has called the callback in its place
-    failed = _Failed(handle, error)
-    try:
-        function(handle)
-    finally:
-        failed.over()
-        trace = error = handle = None  # type: ignore[assignment]  # a traceback may keep this frame
+    error.__traceback__ = trace and trace.tb_next
 
 
 class _Answered:
@@ -85,6 +68,17 @@ class _Answered:
         return self._ready
 
 
-def answer_in(select: MethodType, ready: Any, error: BaseException | None = None) -> Any:
-    """What a selector's genuine ``select`` makes of what its epoll object answered, or raised."""
-    return select.__func__(_Answered(select.__self__, ready, error), 0)
+def answer_in(select: Any, ready: Any, error: BaseException | None = None) -> Any:
+    """What the genuine ``select``, a bound method, makes of what its epoll object answered, or raised.
+
+    Of an error the traceback is the one that ``select`` would have given it.
+    """
+    if error is not None:
+        _leave_out_first(error)
+    try:
+        return select.__func__(_Answered(select.__self__, ready, error), 0)
+    except BaseException as raised:
+        trace = raised.__traceback__
+        if raised is error and trace is not None and (trace := trace.tb_next) is not None and trace.tb_next is not None:
+            trace.tb_next = trace.tb_next.tb_next  # without the frame of `poll` above
+        raise
