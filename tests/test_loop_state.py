@@ -87,6 +87,23 @@ def test_an_overrun_wakes_the_sampler() -> None:
     assert b.alarm.woken == 1
 
 
+def test_an_overrun_is_told_once_though_two_threads_tell_it() -> None:
+    """The thread that ends the watch publishes what is left, while the loop's own does the same at its poll."""
+    b = bench()
+
+    class OtherThread:
+        """Comes in between, while what waits is asked for."""
+
+        def at_poll(self, events: bool) -> None:
+            b.state.counted(())
+
+    b.run(0.3)
+    b.state.pending[0] = b.state.pending[0]._replace(victims=OtherThread())  # type: ignore[arg-type]
+    b.select(0)
+    assert [h.kind for h in b.held if h.kind == "step"] == ["step"]
+    assert list(b.faults) == []
+
+
 def test_overruns_that_make_room_for_others_are_counted() -> None:
     """Of a thousand between two looks of the sampler only so many can be kept; the first ones go, and not unsaid."""
     b = bench()

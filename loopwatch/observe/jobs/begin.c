@@ -10,6 +10,7 @@ static PyObject *
 taken_from(PyObject *owner, PyObject **place)
 {
     PyObject *before;
+    (void)owner;
     Py_BEGIN_CRITICAL_SECTION(owner);
     before = *place;
     STORE_POINTER(place, NULL);

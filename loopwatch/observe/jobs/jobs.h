@@ -63,18 +63,23 @@ typedef struct {
     char open;
 } Pool;
 
+/* What the brief jobs of a lane add up to; read and written under the lock of the lane. */
 typedef struct {
-    PyObject_HEAD
-    Seconds brief;
-    Seconds wait;
-    Seconds run;
-    Seconds cpu;
-    Seconds cpu_known;
+    double wait;
+    double run;
+    double cpu;
+    double cpu_known;
     int64_t jobs;
     int64_t loop_jobs;
     int64_t failed;
+} Sums;
+
+typedef struct {
+    PyObject_HEAD
+    Seconds brief;
+    Sums sums;
     char quick;
-    char open;
+    char open; /* under the lock, too */
 } Lane;
 
 typedef struct {

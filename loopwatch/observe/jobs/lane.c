@@ -3,6 +3,8 @@
 #include "jobs.h"
 #include "values.h"
 
+#include <string.h>
+
 void
 set_open(Lane *self, char open)
 {
@@ -25,14 +27,14 @@ add_to_lane(Job *job, Lane *lane, double now, int failed)
     Py_BEGIN_CRITICAL_SECTION(lane);
     if (lane->open) {
         added = 1;
-        lane->jobs++;
-        lane->failed += failed;
-        lane->loop_jobs += job->for_loop;
-        lane->wait.seconds += wait;
-        lane->run.seconds += run;
+        lane->sums.jobs++;
+        lane->sums.failed += failed;
+        lane->sums.loop_jobs += LOAD_SIGN(&job->for_loop);
+        lane->sums.wait += wait;
+        lane->sums.run += run;
         if (cpu >= 0) {
-            lane->cpu.seconds += cpu;
-            lane->cpu_known.seconds += run;
+            lane->sums.cpu += cpu;
+            lane->sums.cpu_known += run;
         }
     }
     Py_END_CRITICAL_SECTION();
@@ -64,18 +66,17 @@ lane_dealloc(Lane *self)
 static PyObject *
 lane_take(Lane *self, PyObject *Py_UNUSED(nothing))
 {
-    Lane taken;
+    Sums taken;
     Py_BEGIN_CRITICAL_SECTION(self);
-    taken = *self;
+    taken = self->sums; /* and nothing else of it: the rest is changed without this lock */
+    memset(&self->sums, 0, sizeof(Sums));
     self->open = 0;
-    self->jobs = self->loop_jobs = self->failed = 0;
-    self->wait.seconds = self->run.seconds = self->cpu.seconds = self->cpu_known.seconds = 0.0;
     Py_END_CRITICAL_SECTION();
     if (taken.jobs == 0) {
         Py_RETURN_NONE;
     }
     return Py_BuildValue("(LLLdddd)", (long long)taken.jobs, (long long)taken.failed, (long long)taken.loop_jobs,
-                         taken.wait.seconds, taken.run.seconds, taken.cpu.seconds, taken.cpu_known.seconds);
+                         taken.wait, taken.run, taken.cpu, taken.cpu_known);
 }
 
 static PyMethodDef lane_methods[] = {

@@ -298,18 +298,28 @@ class LoopState(LoopClock):
         try:
             waiting = len(events) if events and hasattr(events, "__len__") else 0
             held = self.outlets.held
-            while self.pending:
-                if (victims := self.pending[0].victims) is not None:
-                    self._told(victims.at_poll, waiting > 0)
-                if len(held) == held.maxlen != 0:
-                    self.lost += 1
-                held.append(add_delayed(self.pending.popleft(), self.steps_run(), waiting))
+            while (first := taken_from(self.pending)) is not None:
+                try:
+                    if first.victims is not None:
+                        self._told(first.victims.at_poll, waiting > 0)
+                finally:
+                    if len(held) == held.maxlen != 0:
+                        self.lost += 1
+                    held.append(add_delayed(first, self.steps_run(), waiting))
             if self.outlets.alarm.asleep:
                 self.outlets.alarm.wake()
         except Exception as error:
             if theirs(error):
                 raise
             self.outlets.faults.append(error)
+
+
+def taken_from(pending: deque[Held]) -> Held | None:
+    """The first of them, or None. Where a watch ends while its loop polls, two threads take: each one gets another."""
+    try:
+        return pending.popleft() if pending else None
+    except IndexError:
+        return None
 
 
 def add_delayed(held: Held, ran: int, waiting: int) -> Held:

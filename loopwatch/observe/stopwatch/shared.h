@@ -75,6 +75,7 @@ static inline PyObject *
 held_in(PyObject *owner, PyObject **place)
 {
     PyObject *found;
+    (void)owner; /* with the interpreter lock nothing is asked of it */
     Py_BEGIN_CRITICAL_SECTION(owner);
     found = *place;
     Py_XINCREF(found);
@@ -87,6 +88,7 @@ static inline void
 put_in(PyObject *owner, PyObject **place, PyObject *object)
 {
     PyObject *before;
+    (void)owner;
     Py_BEGIN_CRITICAL_SECTION(owner);
     before = *place;
     STORE_POINTER(place, object);
@@ -100,6 +102,7 @@ put_instead(PyObject *owner, PyObject **place, PyObject *expected, PyObject *obj
 {
     int put;
     PyObject *before;
+    (void)owner;
     Py_BEGIN_CRITICAL_SECTION(owner);
     before = *place;
     put = before == expected;
