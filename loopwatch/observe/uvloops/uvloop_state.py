@@ -310,9 +310,5 @@ class UvloopState(CountedLoop):
     def last_seen(self) -> float:
         return self._last.at
 
-    def ready_now(self) -> int:
-        """uvloop does not tell; what was given to it while that is timed is counted."""
-        return 0 if self.exact is None else max(0, int(self.exact.calls.waiting))
-
     def _astray(self) -> bool:
         return False
