@@ -197,13 +197,6 @@ def charged(frames: Sequence[RawFrame], own: OwnCode) -> RawFrame | None:
     return import_culprit(frames, own) or find_culprit(frames, own)
 
 
-def imported_module(frames: Sequence[RawFrame]) -> str | None:
-    """The outermost module whose body is being run by an import, as far as the stack shows it."""
-    first = first_import(frames)
-    bodies = (frame.module for frame in frames[first or 0 :] if frame.code.co_name == "<module>")
-    return next(bodies, None) if first is not None else None
-
-
 def trim_late(frames: tuple[RawFrame, ...]) -> tuple[RawFrame, ...]:
     """Drops the innermost frame where it has only just been entered or resumed.
 

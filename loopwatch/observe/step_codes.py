@@ -51,11 +51,6 @@ def begins_step(frame: FrameType, codes: Collection[CodeType]) -> bool:
     return code in codes and (code.co_name != _TURN or _at_call(frame))
 
 
-def is_turn(frame: FrameType, codes: Collection[CodeType]) -> bool:
-    """Whether it is a turn of a loop."""
-    return frame.f_code.co_name == _TURN and frame.f_code in codes
-
-
 def runs_handle(frame: FrameType, codes: Collection[CodeType]) -> Any:
     """The handle that is run in such a frame, or in a turn by other code than asyncio's; None where there is none."""
     if frame.f_code.co_name == _TURN:

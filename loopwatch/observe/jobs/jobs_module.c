@@ -61,12 +61,9 @@ imported(const char *module, const char *name)
 }
 
 static int
-know_names(Module *module)
+know_own_names(Module *module)
 {
-    struct {
-        PyObject **place;
-        const char *name;
-    } names[] = {
+    const Name names[] = {
         {&module->worker_name, "worker"},       {&module->job_name, "job"},
         {&module->append_name, "append"},       {&module->added_name, "added"},
         {&module->exception_name, "_exception"}, {&module->state_name, "_state"},
@@ -77,13 +74,7 @@ know_names(Module *module)
         {&module->for_loop_name, "for_loop"},   {&module->completed, "completed"},      {&module->failed, "failed"},
         {&module->abandoned, "abandoned"},
     };
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        *names[i].place = PyUnicode_InternFromString(names[i].name);
-        if (*names[i].place == NULL) {
-            return -1;
-        }
-    }
-    return 0;
+    return know_names(names, sizeof(names) / sizeof(names[0]));
 }
 
 static int
@@ -93,7 +84,7 @@ module_exec(PyObject *owner)
     if (refuse_other_interpreters("_jobs_c") < 0) {
         return -1;
     }
-    if (know_names(module) < 0 || (module->one = PyLong_FromLong(1)) == NULL
+    if (know_own_names(module) < 0 || (module->one = PyLong_FromLong(1)) == NULL
         || (module->getframe = imported("sys", "_getframe")) == NULL
         || (module->running_loop = imported("asyncio.events", "_get_running_loop")) == NULL
         || (module->partial_type = (PyTypeObject *)imported("functools", "partial")) == NULL

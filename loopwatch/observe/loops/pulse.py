@@ -170,10 +170,6 @@ class PulseState(LoopState):
         """Not known."""
         return 0.0, 0.0
 
-    def ready_now(self) -> int:
-        """Not known."""
-        return 0
-
     def _astray(self) -> bool:
         return False
 

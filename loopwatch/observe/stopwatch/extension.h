@@ -29,6 +29,23 @@ refuse_other_interpreters(const char *name)
     return -1;
 }
 
+/* A string that a module keeps, and where. */
+typedef struct {
+    PyObject **place;
+    const char *text;
+} Name;
+
+static inline int
+know_names(const Name *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if ((*names[i].place = PyUnicode_InternFromString(names[i].text)) == NULL) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 static inline PyTypeObject *
 new_type(PyObject *owner, PyType_Spec *spec)
 {

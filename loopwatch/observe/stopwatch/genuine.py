@@ -182,7 +182,7 @@ def _does_as_known(function: Callable[[Any], Any]) -> bool:
     noting = _Noting()
     try:
         answer = function(noting)
-    except Exception:
+    except Exception:  # it is not the one that is known, whatever it is
         return False
     return answer is None and noting.notes == ["_context", "_callback", "_args", (len, noting, 1)]
 
@@ -205,7 +205,7 @@ def _polls_as_known(function: Callable[..., Any]) -> bool:
         noting = _NotingPoll(files)
         try:
             answer = function(noting, 0)
-        except Exception:
+        except Exception:  # likewise
             return False
         if answer != [] or type(answer) is not list or noting.notes != [(0, asked)]:
             return False

@@ -30,23 +30,15 @@ module_exec(PyObject *owner)
     if (refuse_other_interpreters("_steps_c") < 0) {
         return -1;
     }
-    struct {
-        PyObject **place;
-        const char *name;
-    } names[] = {
+    const Name names[] = {
         {&module->loop_name, "_loop"},      {&module->stopwatch_name, "_loopwatch"},
         {&module->asleep_name, "asleep"},   {&module->wake_name, "wake"},
         {&module->counted_name, "counted"}, {&module->slow_turn_name, "slow_turn"},
         {&module->let_go_name, "let_go"},   {&module->selector_name, "_selector"},
         {&module->poll_name, "poll"},       {&module->keys_name, "_fd_to_key"},
     };
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        *names[i].place = PyUnicode_InternFromString(names[i].name);
-        if (*names[i].place == NULL) {
-            return -1;
-        }
-    }
-    if ((module->zero = PyLong_FromLong(0)) == NULL || (module->fields_type = new_type(owner, &fields_spec)) == NULL
+    if (know_names(names, sizeof(names) / sizeof(names[0])) < 0 || (module->zero = PyLong_FromLong(0)) == NULL
+        || (module->fields_type = new_type(owner, &fields_spec)) == NULL
         || (module->run_type = new_type(owner, &run_spec)) == NULL
         || (module->select_type = new_type(owner, &select_spec)) == NULL
         || (module->replay_type = new_type(owner, &replay_spec)) == NULL
