@@ -362,6 +362,21 @@ def test_a_loop_goes_on_unwatched(events: RecordingReporter) -> None:
     uvloop.run(main())
 
 
+def test_nothing_of_ours_stands_in_a_loop(events: RecordingReporter) -> None:
+    """A loop with attributes of its own would be slower at each ``loop.call_soon``."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        with watching(events) as watch:
+            await asyncio.sleep(0.01)
+            assert states(watch) == [loop._loopwatch]  # type: ignore[attr-defined]
+            assert vars(loop) == {}
+        assert not hasattr(loop, "_loopwatch")
+
+    uvloop.run(main())
+    assert "_loopwatch" not in vars(uvloop.Loop)
+
+
 def test_another_tools_function_stays(events: RecordingReporter) -> None:
     """One that was put around ours still stands when we go, works, and serves the next watch."""
     runs: list[str] = []

@@ -24,7 +24,7 @@ from . import uvloop_entry
 from .calls import make_schedule
 from .libuv import Libuv, Unsuitable, open_libuv
 from .uvloop_entry import loop_class, make_run_forever
-from .uvloop_methods import Method
+from .uvloop_methods import Kept, Method
 from .uvloop_state import UvloopState
 
 COUNTED = (
@@ -79,8 +79,8 @@ class UvloopHook:
             uvloop_entry.watcher = None
         patched, self._patched = self._patched, None
         if patched is not None and uvloop_entry.watcher is None:
-            for method in (_RUN, _CLOSE, *_SCHEDULING):
-                method.take_out(patched)
+            for ours in (_RUN, _CLOSE, *_SCHEDULING, _STATE):
+                ours.take_out(patched)
 
     def _open(self, kind: Any) -> bool:
         """Whether such loops can be watched: asks for the proof, once, and puts our methods into their class."""
@@ -90,6 +90,7 @@ class UvloopHook:
             if self._libuv is not None and self._patched is None and self._installed:
                 self._patched = kind
                 uvloop_entry.watcher = self
+                _STATE.put(kind)
                 _RUN.put(kind)
                 _CLOSE.put(kind)
                 for method in _SCHEDULING if self._exact else ():
@@ -256,6 +257,7 @@ def _scheduling(name: str, place: int, waits: bool = False) -> Method:
     return Method(name, lambda previous: make_schedule(previous, _calls_of, place, waits))
 
 
+_STATE = Kept("_loopwatch")
 _RUN = Method("run_forever", make_run_forever)
 _CLOSE = Method("close", _make_close)
 _SCHEDULING = (
