@@ -1,4 +1,4 @@
-"""What is ours in ``uvloop.Loop``, a class of Python that inherits those of C beneath it."""
+"""What is ours in ``uvloop.Loop``, a class of Python that inherits those of C beneath it: methods and an attribute."""
 
 from __future__ import annotations
 
