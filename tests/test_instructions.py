@@ -71,7 +71,7 @@ BOUNDS = {
         "uvloop_sleep": 1.09,
         "brief uvloop_call_soon": 1.16,
     },
-    "python": {"call_soon": 1.27, "sleep": 1.24, "brief call_soon": 1.36, "brief sleep": 1.33},
+    "python": {"call_soon": 1.13, "sleep": 1.12, "brief call_soon": 1.19, "brief sleep": 1.16},
 }
 """Ratios to the unwatched loop. They are near what was measured: what makes a step dearer is to be noticed.
 

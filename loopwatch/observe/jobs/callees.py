@@ -42,10 +42,11 @@ def _carrier(run: Any) -> str:
 
 def callee_key(function: Any) -> Any:
     if type(function) is partial:  # what follows finds that, too, but asyncio.to_thread() makes one of these a job
-        run, given = function.func, function.args
-        bound = type(run.__self__) is Context if type(run) is BuiltinFunctionType else False
-        if bound and given and type(given[0]) is FunctionType:
-            return id(given[0].__code__)
+        run = function.func
+        if type(run) is BuiltinFunctionType and type(run.__self__) is Context and (given := function.args):
+            first = given[0]
+            if type(first) is FunctionType:
+                return id(first.__code__)
     callee = callee_of(function)
     code = callee_code(callee)
     # Bound methods of C types are made anew for each call: only their name stays.

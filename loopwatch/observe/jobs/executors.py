@@ -76,9 +76,12 @@ def _make_submit(previous: Any, hook: ExecutorHook, threads: bool) -> Any:
                     outer = here.worker.job
                     lane = pool.place(_getframe(1), fn) if outer is None else pool.lane(_getframe(1), fn, NOWHERE)
                 if pool.inside:
-                    # What PlainJob() does, without the call.
+                    # What PlainJob() does, without the call, and line by line, without a tuple.
                     job = _new(PlainJob)
-                    job.pool, job.function, job.lane, job.finished = pool, fn, lane, finished
+                    job.pool = pool
+                    job.function = fn
+                    job.lane = lane
+                    job.finished = finished
                     job.abandoned = False
                     job.busy = len(pool.running)
                     job.submitted = _clock()
