@@ -13,7 +13,7 @@ DEMO := $(if $(wildcard $(DEV)),$(DEV),$(VENV)/.installed-examples)
 .DELETE_ON_ERROR:
 # Two pips must not write into one environment, and a checker's output stays in one piece.
 .NOTPARALLEL:
-.PHONY: help packages demo dashboards dashboards-demo docs reference test lint test-all test-cpython bench peers clean
+.PHONY: help packages demo dashboards dashboards-demo docs reference test lint test-all test-cpython tsan bench peers clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ test-all: $(DEV) ## the suite on Python 3.10 to 3.15, with and without the extra
 
 test-cpython: $(DEV) ## CPython's own tests of asyncio, with the watch installed
 	$(RUN)/python scripts/cpython_tests.py $(ARGS)
+
+tsan: $(DEV) ## races in our C, by ThreadSanitizer on a free-threaded Python, which is built the first time
+	$(RUN)/python scripts/thread_sanitizer.py $(ARGS)
 
 bench: $(DEV) ## watched against unwatched, interleaved
 	$(RUN)/python -m benchmarks $(ARGS)

@@ -101,10 +101,19 @@ def environment_of(base: Path, version: str, flavour: str) -> Path:
     stamp = folder / ".installed"
     if stamp.exists() and stamp.read_text() == _fingerprint(base) and python.exists():
         return python
-    _uv("venv", "--clear", "--python", str(base), str(folder))
-    _uv("pip", "install", "--python", str(python), "--editable", f"{ROOT}[{flavour}]")
+    new_environment(base, folder)
+    install_into(python, "--editable", f"{ROOT}[{flavour}]")
     stamp.write_text(_fingerprint(base))
     return python
+
+
+def new_environment(base: Path, folder: Path) -> None:
+    """Made anew where it was there. Raises NotToBeHad, as the next one does."""
+    _uv("venv", "--clear", "--python", str(base), str(folder))
+
+
+def install_into(python: Path, *packages: str) -> None:
+    _uv("pip", "install", "--python", str(python), *packages)
 
 
 def _fingerprint(base: Path) -> str:

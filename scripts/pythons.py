@@ -87,7 +87,7 @@ def _make(version: str) -> Path:
         tree = Path(scratch, "tree")
         # Of what is needed to compile, only Python's own headers: the rest comes from the machine's compiler.
         for package in (each for each in packages if "-dev_" not in each.name or each.name.startswith("libpython")):
-            _run("dpkg-deb", "-x", str(package), str(tree))
+            run("dpkg-deb", "-x", str(package), str(tree))
         _relocate(tree, version)
         shutil.rmtree(CACHE / version, ignore_errors=True)
         tree.rename(CACHE / version)
@@ -106,17 +106,25 @@ def _require_tools(version: str) -> None:
         return
     if os.geteuid() != 0:
         raise NotToBeHad(f"making Python {version} needs patchelf: apt-get install patchelf")
-    _run("apt-get", "-qq", "update")
-    _run("apt-get", "-qq", "-y", "--no-install-recommends", "install", "patchelf")
+    run("apt-get", "-qq", "update")
+    run("apt-get", "-qq", "-y", "--no-install-recommends", "install", "patchelf")
 
 
 def _download(version: str, state: Path) -> list[Path]:
     """Python and all it depends on, down to the C library, as apt resolves it for an empty machine."""
+    # Wheels written in C++ expect the machine to have libstdc++; Python itself does not need it.
+    packages = (f"python{version}", f"libpython{version}-dev", "libstdc++6")
+    run(*apt_get(state, "deb"), "-y", "--no-install-recommends", "--download-only", "install", *packages)
+    return sorted((state / "cache" / "archives").glob("*.deb"))
+
+
+def apt_get(state: Path, kind: str) -> list[str]:
+    """The command, with what the suite has (``deb``, or ``deb-src``), and the machine's own packages left alone."""
     for folder in ("lists/partial", "cache/archives/partial"):
         (state / folder).mkdir(parents=True)
     (state / "status").touch()
-    (state / "sources.list").write_text(f"deb [signed-by={_keyring()}] {_mirror()} {SUITE} main\n")
-    apt = [
+    (state / "sources.list").write_text(f"{kind} [signed-by={_keyring()}] {_mirror()} {SUITE} main\n")
+    command = [
         "apt-get",
         "-qq",
         *_options(
@@ -131,19 +139,8 @@ def _download(version: str, state: Path) -> list[Path]:
             }
         ),
     ]
-    _run(*apt, "update")
-    # Wheels written in C++ expect the machine to have libstdc++; Python itself does not need it.
-    _run(
-        *apt,
-        "-y",
-        "--no-install-recommends",
-        "--download-only",
-        "install",
-        f"python{version}",
-        f"libpython{version}-dev",
-        "libstdc++6",
-    )
-    return sorted((state / "cache" / "archives").glob("*.deb"))
+    run(*command, "update")
+    return command
 
 
 def _options(settings: dict[str, str]) -> list[str]:
@@ -180,7 +177,7 @@ def _relocate(tree: Path, version: str) -> None:
     final = CACHE / version
     # Debian's own looks for that of the architecture where the system has it.
     shutil.copy(_only(tree, f"usr/include/*-linux-*/python{version}/pyconfig.h"), _headers(tree, version))
-    _run(
+    run(
         "patchelf",
         "--set-interpreter",
         str(final / loader.relative_to(tree)),
@@ -198,10 +195,19 @@ def _only(tree: Path, pattern: str) -> Path:
     return found[0]
 
 
-def _run(*command: str) -> None:
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+def run(*command: str, within: Path | None = None, **environment: str) -> None:
+    """Run it to its end, which has to be a good one: otherwise NotToBeHad is raised, with what it said."""
+    done = subprocess.run(
+        command,
+        cwd=within,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
-        raise NotToBeHad(f"{' '.join(command[:2])} failed: {(done.stderr or done.stdout).strip()}")
+        raise NotToBeHad(f"{' '.join(command[:2])} failed: {(done.stderr or done.stdout).strip()[-2000:]}")
 
 
 def _output(*command: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -76,10 +77,12 @@ def test_calls_that_many_threads_give_are_each_counted_once() -> None:
                 try:
                     stand_in = given.popleft()
                 except IndexError:
+                    time.sleep(0)  # those who give may be waiting for this very CPU
                     continue
-                with pytest.raises(TypeError):
+                try:
                     stand_in(*range(9))
-                ran[-1] += 1
+                except TypeError:
+                    ran[-1] += 1
         except BaseException as error:
             errors.append(error)
 
