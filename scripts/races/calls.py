@@ -27,7 +27,7 @@ class Loop:
         return self.calls
 
     def begin(self) -> None:
-        self.calls = _calls_c.Calls(self, lambda *_: None, None, 0.0005)
+        self.calls = _calls_c.Calls(self, lambda *_: None, None, 0.0001, 0.0005)
 
 
 loop = Loop()
