@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 
 class Method:
@@ -52,22 +52,24 @@ class Kept:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._kept: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+        # By identity: a class of loops may say which of them are equal, and that none has a hash.
+        self._kept: dict[int, tuple[ref[Any], Any]] = {}
 
     def __get__(self, loop: Any, kind: Any = None) -> Any:
         if loop is None:
             return self
         try:
-            return self._kept[loop]
+            return self._kept[id(loop)][1]
         except KeyError:
             raise AttributeError(self._name) from None
 
     def __set__(self, loop: Any, value: Any) -> None:
-        self._kept[loop] = value
+        key, kept = id(loop), self._kept
+        kept[key] = ref(loop, lambda _: kept.pop(key, None)), value
 
     def __delete__(self, loop: Any) -> None:
         try:
-            del self._kept[loop]
+            del self._kept[id(loop)]
         except KeyError:
             raise AttributeError(self._name) from None
 
