@@ -130,8 +130,8 @@ def _filled(metric: Metric, readings: list[Reading]) -> Family:
     family = _family(metric)
     name, names, samples = metric.prometheus, metric.labels, family.samples
     if metric.type != "histogram":
-        labels = [dict(zip(names, map(encodable, reading.labels))) for reading in readings]
-        samples += _samples(repeat(name), labels, [reading.value for reading in readings])
+        labels = (_labels(names, texts).copy() for texts, _ in readings)
+        samples += _samples(repeat(name), labels, [value for _, value in readings])
         return family
     bucket, ends = f"{name}_bucket", (f"{name}_count", f"{name}_sum")
     for texts, value in readings:
@@ -154,10 +154,16 @@ def _samples(names: Iterable[str], labels: Iterable[dict[str, str]], values: Ite
     return map(tuple.__new__, repeat(Sample), zip(names, labels, values, *_REST))
 
 
+@lru_cache(maxsize=1024)
+def _labels(names: tuple[str, ...], texts: tuple[str, ...]) -> dict[str, str]:
+    """To be copied: who scrapes may change what he is given."""
+    return dict(zip(names, map(encodable, texts)))
+
+
 @lru_cache(maxsize=256)
 def _label_sets(names: tuple[str, ...], texts: tuple[str, ...], bounds: tuple[float, ...]) -> list[dict[str, str]]:
-    """The labels of a histogram's buckets, its count and its sum, to be copied: who scrapes may change his."""
-    labels = dict(zip(names, map(encodable, texts)))
+    """The labels of a histogram's buckets, its count and its sum, to be copied as well."""
+    labels = _labels(names, texts)
     return [*({**labels, "le": le} for le in les(bounds)), labels, labels]
 
 
