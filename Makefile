@@ -41,11 +41,12 @@ test: packages lint docs ## all checks, the documentation and the whole suite; A
 packages: ## what the suite uses beside Python, where this is root on Debian or Ubuntu
 	@scripts/debian_packages.sh
 
-lint: $(DEV) ## ruff, mypy and codespell
+lint: $(DEV) ## ruff, mypy, codespell, and the workflows against their schema
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
 	$(RUN)/codespell
+	$(RUN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 test-all: $(DEV) ## the suite on Python 3.10 to 3.15, with and without the extras
 	$(RUN)/python scripts/all_versions.py $(ARGS)
