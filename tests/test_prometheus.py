@@ -119,6 +119,17 @@ def test_scraping_twice_counts_nothing_twice(source: Source, registry: Any) -> N
     assert source.asked == 2
 
 
+def test_who_changes_the_labels_of_a_sample_changes_no_other(registry: Any) -> None:
+    """As a collector around ours may do, to add a label or take one away."""
+    for family in registry.collect():
+        for sample in family.samples:
+            sample.labels.clear()
+            sample.labels["region"] = "eu"
+    assert scrape(registry) == TEXT
+    counted = [sample.labels for family in registry.collect() for sample in family.samples]
+    assert len({id(labels) for labels in counted}) == len(counted)
+
+
 def test_a_scrape_shows_the_numbers_of_now(source: Source, registry: Any) -> None:
     """Nothing of an earlier scrape is remembered: what grew is shown once, what went is gone."""
     scrape(registry)
