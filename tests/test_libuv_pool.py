@@ -128,7 +128,7 @@ def test_all_loops_share_one_pool(told: Tell) -> None:
     assert (found["meanwhile"]["busy"], found["meanwhile"]["depth"]) == (2, 2)
     assert 0.05 <= found["meanwhile"]["oldest_wait"] <= 0.4
     assert found["executor"]["outcomes"] == {"completed": 4}
-    assert 0.5 <= found["executor"]["wait"]["sum"] <= 1.6
+    assert 0.2 <= found["executor"]["wait"]["sum"] <= 1.6  # 0.8, had both threads begun at once
 
 
 def test_each_end_has_its_outcome(told: Tell) -> None:
