@@ -105,7 +105,10 @@ class Counter:
             from loopwatch.observe.resting import _rest_c
 
             self.gauge = _rest_c.Gauge(ctypes.cast(read, ctypes.c_void_p).value or 0, most)
-        self.gauge.set(self.owner, ctypes.addressof(self._text), time.perf_counter(), 7.0)
+        self.set()
+
+    def set(self, *is_closed: Any) -> None:
+        self.gauge.set(self.owner, ctypes.addressof(self._text), time.perf_counter(), 7.0, *is_closed)
 
 
 class Bench:
@@ -185,6 +188,60 @@ def test_a_loop_is_held_while_it_is_asked_and_no_longer(bench: Bench) -> None:
     assert there() is None
 
 
+def test_a_loop_whose_close_is_not_told_is_asked_before_each_reading(bench: Bench) -> None:
+    """What was closed is not read, and what else is asked there may take the gauge back."""
+    answers = iter([False, False, True])
+    told, untold = bench.counter(), bench.counter()
+    untold.set(lambda: next(answers))
+    assert bench.bell.doze(0.001, FOREVER, FOREVER, (told.gauge, untold.gauge))[0] is False
+    assert next(answers, None) is None
+    untold = bench.counter()
+    untold.set(lambda: untold.gauge.take_back() or False)
+    assert bench.bell.doze(0.001, FOREVER, FOREVER, (untold.gauge,))[0] is False
+
+
+def test_what_has_to_be_asked_is_not_read_without(bench: Bench) -> None:
+    """Also where that is told to one who dozes already, without the interpreter."""
+    counter = bench.counter()
+    asked: list[bool] = []
+
+    def is_closed() -> bool:
+        asked.append(True)
+        return True
+
+    def tell() -> None:
+        counter.set(is_closed)
+
+    heard, *_ = in_thread(lambda: bench.bell.doze(0.001, FOREVER, FOREVER, (counter.gauge,)), tell)
+    assert heard is False
+    assert len(asked) <= 1  # it may have gone without asking: then the next look asks
+
+
+def test_the_interpreter_is_waited_for_as_long_as_a_sleep_may_be_late(bench: Bench) -> None:
+    """Also where a loop has to be asked: who dozed judges that, by a moment before the sleep after which it was."""
+
+    def slow() -> bool:
+        time.sleep(0.05)
+        return False
+
+    untold = bench.counter()
+    untold.set(slow)
+    began = time.perf_counter()
+    heard, planned, at, _, _ = bench.bell.doze(0.001, began + PATIENCE, 0.05, (untold.gauge,))
+    assert not heard and at <= planned <= time.perf_counter() - 0.05
+
+
+def test_what_a_loop_is_asked_by_is_held_no_longer_than_the_loop(bench: Bench) -> None:
+    """Also where the gauge is a part of it."""
+    counter = bench.counter()
+    there = weakref.ref(counter.owner)
+    counter.owner.is_closed = lambda owner=counter.owner, gauge=counter.gauge: False
+    counter.set(counter.owner.is_closed)
+    del counter
+    gc.collect()
+    assert there() is None
+
+
 def test_a_gauge_that_is_forgotten_takes_its_loop_along(bench: Bench) -> None:
     """Also where the loop has it."""
     counter = bench.counter()
@@ -228,6 +285,17 @@ STORY = """
         for gauge in gauges:
             gauge.take_back()
         loop.close()
+        del loop
+    for number in range(25):  # nobody tells of the end of these
+        loop = uvloop.new_event_loop()
+        pointer = libuv.pointer_of(loop)
+        libuv.configure(pointer)
+        for gauge in gauges:
+            gauge.set(loop, pointer, 0.0, 0.0, loop.is_closed)
+        time.sleep(0.002)
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+        time.sleep(0.001)
         del loop
     stop.set()
     bell.ring()

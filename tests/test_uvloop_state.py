@@ -311,11 +311,18 @@ def test_whose_run_is_over_is_not_asked_any_more(monkeypatch: pytest.MonkeyPatch
     assert watched.state.gauge() is None
 
 
-def test_a_run_of_whose_end_nobody_tells_has_no_gauge(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever closes the loop may not tell of that either."""
+def test_a_run_of_whose_end_nobody_tells_is_asked_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever closes the loop may not tell of that either. Without an interpreter lock it might close meanwhile."""
     monkeypatch.setattr("loopwatch.observe.uvloops.counted_loop.make_gauge", made_gauge)
+    monkeypatch.setattr("loopwatch.observe.uvloops.counted_loop._compat.gil_enabled", lambda: True)
     watched = waiting()
     watched.state.told_of_end = False
+    gauge = watched.state.gauge()
+    assert gauge is not None and gauge.waits_on(watched.clock())
+    watched.loop.closed = True
+    assert not gauge.waits_on(watched.clock())
+    watched.loop.closed = False
+    monkeypatch.setattr("loopwatch.observe.uvloops.counted_loop._compat.gil_enabled", lambda: False)
     assert watched.state.gauge() is None
     watched.state.told_of_end = True
     assert watched.waits_on()

@@ -1,5 +1,6 @@
 """The sampler's sleep in C, see ``rest.h`` and ``_rest_py.py``."""
 
+from collections.abc import Callable
 from typing import Any, final
 
 @final
@@ -7,7 +8,9 @@ class Gauge:
     """``counter``: the address of libuv's ``uv_metrics_idle_time``."""
 
     def __init__(self, counter: int, most: float) -> None: ...
-    def set(self, loop: Any, address: int, at: float, idle: float) -> None: ...
+    def set(
+        self, loop: Any, address: int, at: float, idle: float, is_closed: Callable[[], bool] | None = None, /
+    ) -> None: ...
     def take_back(self) -> None: ...
 
 @final

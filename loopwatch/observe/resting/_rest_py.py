@@ -21,6 +21,7 @@ class Gauge:
 
     So it holds the loop from when it is ``set`` until it is taken back: that is done after each doze, when the run of
     the loop ends, and before it is closed. ``most``: of so many seconds that the loop has not waited nothing is made.
+    Where nobody may tell of that, its ``is_closed`` is given too, and asked each time.
     """
 
     __slots__ = ("_count", "_lock", "_most", "_shown")
@@ -28,14 +29,14 @@ class Gauge:
     def __init__(self, count: Callable[[int], int], most: float) -> None:
         self._count = count
         self._most = most
-        self._shown: tuple[Any, int, float, float] | None = None
+        self._shown: tuple[Any, int, float, float, Callable[[], bool] | None] | None = None
         # What the collector ends in this very thread may want to close a loop.
         self._lock = threading.RLock()
 
-    def set(self, loop: Any, address: int, at: float, idle: float) -> None:
+    def set(self, loop: Any, address: int, at: float, idle: float, is_closed: Callable[[], bool] | None = None) -> None:
         """From here on libuv's loop at ``address`` may be asked: by ``at`` it had waited for ``idle`` seconds."""
         with self._lock:
-            self._shown = loop, address, at, idle
+            self._shown = loop, address, at, idle, is_closed
 
     def take_back(self) -> None:
         """When this returns nobody asks any more."""
@@ -46,7 +47,9 @@ class Gauge:
         with self._lock:
             if (shown := self._shown) is None:
                 return False
-            _, address, at, idle = shown
+            _, address, at, idle, is_closed = shown
+            if is_closed is not None and is_closed():
+                return False
             return abs(now - at - (self._count(address) * 1e-9 - idle)) <= self._most
 
 

@@ -131,21 +131,45 @@ typedef struct {
     double until;
     double late;
     PyObject *gauges; /* a tuple */
+    int asks;         /* whether a loop has to be asked for its end, which takes the interpreter */
 } Doze;
 
 static inline int
 all_wait_on(PyObject *gauges, double now)
 {
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(gauges); i++) {
-        if (!waits_on((Gauge *)PyTuple_GET_ITEM(gauges, i), now)) {
+        if (!waits_on((Gauge *)PyTuple_GET_ITEM(gauges, i), now, 0)) {
             return 0;
         }
     }
     return 1;
 }
 
+/* With the interpreter. Each is read as soon as it was asked: what another is asked may give the interpreter away. */
+static inline int
+all_open_wait_on(const Doze *doze, double planned)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(doze->gauges); i++) {
+        Gauge *gauge = (Gauge *)PyTuple_GET_ITEM(doze->gauges, i);
+        if (!is_open(gauge) || !waits_on(gauge, own_clock(), 1)) {
+            return 0;
+        }
+    }
+    return own_clock() - planned < doze->late; /* it may have had to wait for the interpreter */
+}
+
+/* No lock is held while the interpreter is waited for: who ends the process ends this thread there. */
+static inline int
+all_wait_on_asked(const Doze *doze, double planned, PyThreadState **thread)
+{
+    PyEval_RestoreThread(*thread);
+    int wait = all_open_wait_on(doze, planned);
+    *thread = PyEval_SaveThread();
+    return wait;
+}
+
 static int
-doze(Bell *self, const Doze *doze, Before *before)
+doze(Bell *self, const Doze *doze, Before *before, PyThreadState **thread)
 {
     double now = own_clock();
     note_moment(before);
@@ -155,10 +179,17 @@ doze(Bell *self, const Doze *doze, Before *before)
             return 1;
         }
         now = own_clock();
-        if (now - before->planned >= doze->late || now >= doze->until || !all_wait_on(doze->gauges, now)) {
+        if (now - before->planned >= doze->late || now >= doze->until) {
             return 0;
         }
-        if (now - before->at >= GOOD_FOR) {
+        if (!(doze->asks ? all_wait_on_asked(doze, before->planned, thread) : all_wait_on(doze->gauges, now))) {
+            return 0;
+        }
+        if (doze->asks) { /* to wait for the interpreter is a sleep, too, and nobody tells how often */
+            note_moment(before);
+            now = before->at;
+        }
+        else if (now - before->at >= GOOD_FOR) {
             note_moment(before);
         }
         else if (before->switches >= 0) {
@@ -179,6 +210,7 @@ bell_doze(Bell *self, PyTypeObject *type, PyObject *const *args, Py_ssize_t coun
     given.until = PyFloat_AsDouble(args[1]);
     given.late = PyFloat_AsDouble(args[2]);
     given.gauges = args[3];
+    given.asks = 0;
     if (PyErr_Occurred() || !is_time(given.seconds)) {
         return NULL;
     }
@@ -188,14 +220,15 @@ bell_doze(Bell *self, PyTypeObject *type, PyObject *const *args, Py_ssize_t coun
             PyErr_SetString(PyExc_TypeError, "what is no gauge tells nothing");
             return NULL;
         }
+        given.asks |= ((Gauge *)PyTuple_GET_ITEM(given.gauges, i))->is_closed != NULL;
     }
     Before before;
     int heard;
     Py_INCREF(self); /* the interpreter may end meanwhile, and this thread with it */
     Py_INCREF(given.gauges);
-    Py_BEGIN_ALLOW_THREADS
-    heard = doze(self, &given, &before);
-    Py_END_ALLOW_THREADS
+    PyThreadState *thread = PyEval_SaveThread();
+    heard = doze(self, &given, &before, &thread);
+    PyEval_RestoreThread(thread);
     if (heard) {
         STORE_FLAG(&self->rung, 0);
     }

@@ -36,27 +36,30 @@ gauge_traverse(Gauge *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->owner);
+    Py_VISIT(self->is_closed);
     return 0;
 }
 
-/* From here on it asks for nothing, or for what is given; the reference is taken over. */
+/* From here on it asks for nothing, or for what is given; the references are taken over. */
 static void
-point(Gauge *self, PyObject *owner, const void *loop, double at, double idle)
+point(Gauge *self, PyObject *owner, PyObject *is_closed, const void *loop, double at, double idle)
 {
     PyThread_acquire_lock(self->lock, WAIT_LOCK);
-    PyObject *before = self->owner;
+    PyObject *before = self->owner, *asked_before = self->is_closed;
     self->owner = owner;
+    self->is_closed = is_closed;
     self->loop = loop;
     self->at = at;
     self->idle = idle;
     PyThread_release_lock(self->lock);
+    Py_XDECREF(asked_before);
     Py_XDECREF(before);
 }
 
 void
 take_back(Gauge *self)
 {
-    point(self, NULL, NULL, 0.0, 0.0);
+    point(self, NULL, NULL, NULL, 0.0, 0.0);
 }
 
 static int
@@ -84,9 +87,9 @@ gauge_dealloc(Gauge *self)
 static PyObject *
 gauge_set(Gauge *self, PyObject *args)
 {
-    PyObject *owner, *address;
+    PyObject *owner, *address, *is_closed = Py_None;
     double at, idle;
-    if (!PyArg_ParseTuple(args, "OO!dd:set", &owner, &PyLong_Type, &address, &at, &idle)) {
+    if (!PyArg_ParseTuple(args, "OO!dd|O:set", &owner, &PyLong_Type, &address, &at, &idle, &is_closed)) {
         return NULL;
     }
     void *loop = PyLong_AsVoidPtr(address);
@@ -94,7 +97,7 @@ gauge_set(Gauge *self, PyObject *args)
         return NULL;
     }
     Py_INCREF(owner);
-    point(self, owner, loop, at, idle);
+    point(self, owner, is_closed == Py_None ? NULL : Py_NewRef(is_closed), loop, at, idle);
     Py_RETURN_NONE;
 }
 
@@ -106,16 +109,34 @@ gauge_take_back(Gauge *self, PyObject *Py_UNUSED(nothing))
 }
 
 int
-waits_on(Gauge *self, double now)
+waits_on(Gauge *self, double now, int asked)
 {
     int waits = 0;
     PyThread_acquire_lock(self->lock, WAIT_LOCK);
-    if (self->loop != NULL && self->count != NULL) {
+    if (self->loop != NULL && self->count != NULL && (asked || self->is_closed == NULL)) {
         double idle = (double)self->count(self->loop) * 1e-9;
         waits = fabs(now - self->at - (idle - self->idle)) <= self->most;
     }
     PyThread_release_lock(self->lock);
     return waits;
+}
+
+int
+is_open(Gauge *self)
+{
+    PyObject *asked = self->is_closed;
+    if (asked == NULL) {
+        return 1;
+    }
+    Py_INCREF(asked); /* what is called may take it back */
+    PyObject *closed = PyObject_CallNoArgs(asked);
+    if (closed == NULL) { /* the look that follows asks again, and tells of what it gets */
+        PyErr_Clear();
+    }
+    int open = closed == Py_False;
+    Py_XDECREF(closed);
+    Py_DECREF(asked);
+    return open;
 }
 
 static PyMethodDef gauge_methods[] = {

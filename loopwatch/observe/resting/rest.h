@@ -9,6 +9,9 @@
  * ends and before it is closed. That is done under the lock of the gauge, which is also held while libuv is asked; which
  * takes a moment and needs no interpreter, so nobody waits long for it.
  *
+ * Where nobody may tell that the loop is closed, the interpreter is taken for the moment of reading, and the loop asked:
+ * uvloop notes that it is closed, and then takes apart what libuv has, without giving it away in between.
+ *
  * All policy stays in Python.
  */
 
@@ -36,6 +39,7 @@ typedef struct {
     Counter count;           /* libuv's: nanoseconds that a loop has waited so far; may be called from any thread */
     const void *loop;        /* libuv's; NULL: not to be asked */
     PyObject *owner;         /* the loop itself, which so is not freed; touched with the interpreter only */
+    PyObject *is_closed;     /* its method, asked before each reading; NULL: its close is told. As the owner */
     double at;               /* what the counter has shown, and when, in seconds */
     double idle;
     double most;             /* of so many seconds that it has not waited nothing is made */
@@ -43,8 +47,12 @@ typedef struct {
 
 INTERNAL extern PyType_Spec bell_spec, gauge_spec;
 
-/* Whether the loop has waited ever since it was last looked at, as far as is known at `now`. Needs no interpreter. */
-INTERNAL int waits_on(Gauge *gauge, double now);
+/* Whether the loop has waited ever since it was last looked at, as far as is known at `now`. Needs no interpreter, but
+ * where the loop has to be asked whether it is closed: then the interpreter lock is held, and `is_open` said so just now. */
+INTERNAL int waits_on(Gauge *gauge, double now, int asked);
+
+/* Whether the loop may be read for as long as the interpreter is held, which it has to be. */
+INTERNAL int is_open(Gauge *gauge);
 
 INTERNAL void take_back(Gauge *gauge);
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from ... import _compat
 from ..loops.loop_state import LoopState, Outlets
 from ..resting.rests import make_gauge
 from ..stopwatch.steps import NEVER
@@ -88,15 +89,21 @@ class CountedLoop(LoopState):
         return self._libuv.now()
 
     def gauge(self) -> Any:
-        """None also where nobody tells of the run's end: then a ``close`` that the application had taken from the loop
-        before ours was in place may free the counters, unheard, and only who holds the interpreter can ask for that.
+        """None where it does not wait. Where nobody tells of the run's end, a ``close`` that the application had taken
+        from the loop before ours was in place may free the counters, unheard: then the loop is asked before each
+        reading, which needs an interpreter lock to hold meanwhile. None where there is no such lock.
         """
         with self._gate:
             last, (loop, pointer) = self._last, self._open()
-            waited = self.ran < 0 and self.told_of_end and last.polling and self.mark == NEVER
+            waited = self.ran < 0 and last.polling and self.mark == NEVER
             if self._gauge is None or pointer is None or not waited:
                 return None
-            self._gauge.set(loop, pointer, last.at, last.idle)
+            if self.told_of_end:
+                self._gauge.set(loop, pointer, last.at, last.idle)
+            elif _compat.gil_enabled():
+                self._gauge.set(loop, pointer, last.at, last.idle, loop.is_closed)
+            else:
+                return None
             return self._gauge
 
     def _take_back(self) -> None:
