@@ -69,10 +69,7 @@ def _sight(options: argparse.Namespace, loop: str, pythons: dict[str, Path], tol
     before = part.get("circumstances")
 
     def keep(tools: dict[str, sight.Row], finished: int) -> None:
-        if before and (options.tool or options.scenario):
-            part["circumstances"] = {**before, "then": told["command"]}
-        else:
-            part["circumstances"] = {**told, "rounds": finished}
+        part["circumstances"] = _joined(before, {**told, "rounds": finished}, bool(options.tool or options.scenario))
         for name, row in tools.items():
             part["tools"][name] = {**part["tools"].get(name, {}), **row}
         results.write(found, options.to)
@@ -82,13 +79,18 @@ def _sight(options: argparse.Namespace, loop: str, pythons: dict[str, Path], tol
 
 def _cost(options: argparse.Namespace, loop: str, pythons: dict[str, Path], told: Results, found: Results) -> None:
     part = found.setdefault("cost", {}).setdefault(loop, {"tools": {}})
-    part["circumstances"] = {**told, "quick": options.quick}
+    part["circumstances"] = _joined(part.get("circumstances"), {**told, "quick": options.quick}, bool(options.tool))
 
     def keep(tool: str, what: str, value: dict[str, float] | None) -> None:
         part["tools"].setdefault(tool, {})[what] = value
         results.write(found, options.to)
 
     cost.measure(pythons, loop, options.quick, keep)
+
+
+def _joined(before: Results | None, told: Results, in_part: bool) -> Results:
+    """The circumstances of results of which a part was measured again, in others than the rest."""
+    return {**before, "then": told["command"], "then_date": told["date"]} if before and in_part else told
 
 
 def _environments(names: list[str]) -> tuple[dict[str, Path], dict[str, str]]:

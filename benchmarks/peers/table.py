@@ -205,8 +205,11 @@ def _circumstances(told: Results) -> str:
     distributions = [package.partition("==")[0] for package in EVERYWHERE]
     base = ", ".join(f"{name} {told['versions'].get(name)}" for name in distributions)
     machine = f"Python {told['python']}, {told['kernel']}, {told['cores']} cores"
-    then = f", then `{told['then']}`" if "then" in told else ""
-    return f"`{told['command']}`{then}, {told['date']}, {machine}{rounds}; with {base}."
+    again = [f"then `{told['then']}`"] if "then" in told else []
+    said = ", ".join(
+        [f"`{told['command']}`", told["date"], *again, *([told["then_date"]] if "then_date" in told else [])]
+    )
+    return f"{said}; {machine}{rounds}; with {base}."
 
 
 def _bold(name: str) -> str:
