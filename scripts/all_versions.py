@@ -23,7 +23,8 @@ from collections import deque
 from pathlib import Path
 from typing import NamedTuple
 
-from pythons import NotToBeHad, find_or_make
+from debian_suite import NotToBeHad
+from pythons import find_or_make
 
 ROOT = Path(__file__).resolve().parent.parent
 VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14", "3.15")

@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from all_versions import ROOT, environment_of
-from pythons import NotToBeHad, find_or_make
+from debian_suite import NotToBeHad
+from pythons import find_or_make
 
 VERSIONS = ("3.11", "3.13")
 STOPWATCHES = ("c", "python")

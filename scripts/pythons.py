@@ -19,14 +19,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-SUITE = "forky"
-"""The Debian suite that has the versions which are too new for pyenv's usual ones."""
+from debian_suite import FOLDER, NotToBeHad, apt_get, output, run
 
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "loopwatch" / "pythons"
-
-
-class NotToBeHad(Exception):
-    """Raised when this machine has no interpreter of the version and none can be made; says why."""
+CACHE = FOLDER / "pythons"
 
 
 def find_or_make(version: str) -> Path:
@@ -48,7 +43,7 @@ def _candidates(version: str) -> Iterator[Path]:
 def _pyenv_versions(version: str) -> Iterator[Path]:
     root = os.environ.get("PYENV_ROOT")
     if not root and shutil.which("pyenv"):
-        root = _output("pyenv", "root")
+        root = output("pyenv", "root")
     # The pattern leaves out free-threaded builds (3.13.0t) and release candidates.
     for folder in Path(root or Path.home() / ".pyenv").glob(f"versions/{version}.*"):
         if re.fullmatch(rf"{re.escape(version)}\.\d+", folder.name):
@@ -118,58 +113,6 @@ def _download(version: str, state: Path) -> list[Path]:
     return sorted((state / "cache" / "archives").glob("*.deb"))
 
 
-def apt_get(state: Path, kind: str) -> list[str]:
-    """The command, with what the suite has (``deb``, or ``deb-src``), and the machine's own packages left alone."""
-    for folder in ("lists/partial", "cache/archives/partial"):
-        (state / folder).mkdir(parents=True)
-    (state / "status").touch()
-    (state / "sources.list").write_text(f"{kind} [signed-by={_keyring()}] {_mirror()} {SUITE} main\n")
-    command = [
-        "apt-get",
-        "-qq",
-        *_options(
-            {
-                "Dir::Etc::sourcelist": f"{state}/sources.list",
-                "Dir::Etc::sourceparts": "/dev/null",
-                "Dir::State": str(state),
-                "Dir::State::status": f"{state}/status",
-                "Dir::Cache": f"{state}/cache",
-                "Debug::NoLocking": "1",  # the state is ours alone, and the user may not be root
-                "APT::Sandbox::User": "",  # apt's own user cannot look into a folder of ours
-            }
-        ),
-    ]
-    run(*command, "update")
-    return command
-
-
-def _options(settings: dict[str, str]) -> list[str]:
-    return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
-
-
-def _mirror() -> str:
-    """The mirror of the main archive from the machine's own apt sources, in whichever format they are written."""
-    release = Path("/etc/os-release").read_text()
-    codename = re.search(r"^VERSION_CODENAME=(\w+)$", release, re.MULTILINE)
-    if codename is None or not re.search(r"^ID=debian$", release, re.MULTILINE):
-        raise NotToBeHad(f"this machine is not a Debian, so its mirror has no suite {SUITE}")
-    wanted = f"{codename[1]} main"
-    targets = _output(
-        "apt-get", "indextargets", "--format", "$(RELEASE) $(COMPONENT) $(REPO_URI)", "Created-By: Packages"
-    )
-    for target in targets.splitlines():
-        if target.startswith(f"{wanted} "):
-            return target.rpartition(" ")[2]
-    raise NotToBeHad(f"the apt sources of this machine do not name '{wanted}'")
-
-
-def _keyring() -> Path:
-    keyring = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-    if not keyring.exists():
-        raise NotToBeHad(f"{keyring} is missing, so packages could not be verified")
-    return keyring
-
-
 def _relocate(tree: Path, version: str) -> None:
     """Point the interpreter at its own C library, shared objects and headers: the machine's may be older."""
     loader = _only(tree, "usr/lib*/ld-linux*.so.*")
@@ -193,26 +136,6 @@ def _only(tree: Path, pattern: str) -> Path:
     if len(found) != 1:
         raise NotToBeHad(f"expected one {pattern} in the unpacked packages, found {len(found)}")
     return found[0]
-
-
-def run(*command: str, within: Path | None = None, **environment: str) -> None:
-    """Run it to its end, which has to be a good one: otherwise NotToBeHad is raised, with what it said."""
-    done = subprocess.run(
-        command,
-        cwd=within,
-        env={**os.environ, **environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise NotToBeHad(f"{' '.join(command[:2])} failed: {(done.stderr or done.stdout).strip()[-2000:]}")
-
-
-def _output(*command: str) -> str:
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    return done.stdout.strip()
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from pythons import CACHE, NotToBeHad, apt_get, run
+from debian_suite import NotToBeHad, apt_get, run
+from pythons import CACHE
 
 VERSION = "3.13"
 QUIET = {"TSAN_OPTIONS": "report_bugs=0:exitcode=0"}

@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 import sanitized_python
 from all_versions import install_into, new_environment
-from pythons import NotToBeHad
+from debian_suite import NotToBeHad
 
 ROOT = Path(__file__).resolve().parent.parent
 RACES = ROOT / "scripts" / "races"
