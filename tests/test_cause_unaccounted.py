@@ -80,10 +80,14 @@ def test_a_wait_that_was_seen_is_the_codes_own(kind: Any) -> None:
 
 @pytest.mark.parametrize(("wakes", "expected"), [(0.0, 0.8), (0.9, 0.8), (1.0, 1.0), (None, 1.0)])
 def test_who_has_not_woken_has_not_slept(wakes: float | None, expected: float) -> None:
-    """As a call of C that keeps the interpreter, in which nobody can look."""
-    assert charged(wakes=wakes, off_unseen=0.2) == pytest.approx(expected)
-    late = [sample._replace(activity=None) for sample in seen("running", late=0.9)]
-    assert charged(samples=late, wakes=wakes, off_unseen=0.2) == pytest.approx(expected)
+    """Where a look does not show what the thread did, that it has not woken meanwhile does."""
+    assert charged(None, None, wakes=wakes, off_unseen=0.0) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("wakes", [0.0, 1.0, None])
+def test_how_often_it_woke_since_tells_nothing_of_before_the_first_look(wakes: float | None) -> None:
+    """Wakes are counted from there, where that can be."""
+    assert charged("running", wakes=wakes, off_unseen=0.2) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(("queued", "expected"), [(0.1, 0.8), (0.2, 0.8), (0.3, 0.8)])

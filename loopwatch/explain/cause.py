@@ -200,13 +200,13 @@ def _unaccounted(overrun: Overrun, looks: Sequence[Look]) -> dict[str, float]:
     of what the kernel counts too late, and of the time for which a look takes the interpreter.
 
     Of waits of the code's own nothing is to be in it: so not what passed before the first look, nor what others show.
-    A thread that has not woken at all has not slept.
+    A thread that has not woken at all while it was looked at has not slept then.
     """
     cpu, unseen = overrun.cpu_seconds, overrun.off_unseen
     if cpu is None or unseen is None:
         return {}
     slept = overrun.wakes is None or overrun.wakes >= 1
-    own = unseen + seconds_of(look for look in looks if _may_wait(look.sample, overrun)) if slept else 0.0
+    own = unseen + (seconds_of(look for look in looks if _may_wait(look.sample, overrun)) if slept else 0.0)
     collected = overrun.gc_seconds if overrun.gc_elsewhere else 0.0
     others = (overrun.queued_seconds or 0.0) + _starved(overrun, looks) + overrun.suspended_seconds + collected
     left = round(overrun.duration - cpu - others - own, 6)
