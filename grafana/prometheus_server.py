@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -79,23 +79,28 @@ def prometheus(folder: Path, targets: Mapping[str, str], port: int = 0) -> Itera
     listen = f"127.0.0.1:{port or free_port()}"
     config = folder / "prometheus.yml"
     config.write_text(_config(targets), encoding="utf-8")
-    with (folder / "prometheus.log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                program,
-                f"--config.file={config}",
-                f"--storage.tsdb.path={folder / 'data'}",
-                f"--web.listen-address={listen}",
-                "--enable-feature=exemplar-storage",
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+    command = [
+        program,
+        f"--config.file={config}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address={listen}",
+        "--enable-feature=exemplar-storage",
+    ]
+    with answering(command, f"http://{listen}", folder / "prometheus.log") as server:
+        yield server
+
+
+@contextmanager
+def answering(command: Sequence[str], url: str, log: Path) -> Iterator[Prometheus]:
+    """A server that has Prometheus' API at ``url``, once it is ready; what it says goes to ``log``.
+
+    It is ended on the way out. Raises PrometheusFailed where it does not come up.
+    """
+    with log.open("wb") as said:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True)
     try:
-        _wait_until_ready(process, f"http://{listen}", folder / "prometheus.log")
-        yield Prometheus(f"http://{listen}")
+        _wait_until_ready(process, url, log)
+        yield Prometheus(url)
     finally:
         process.terminate()
         try:
