@@ -101,7 +101,7 @@ def _done_by_it(overrun: Overrun, looks: Sequence[Look], evidence: dict[str, Any
     if modules and sum(modules.values()) >= HALF * seconds_of(looks):
         return Verdict("import", {**evidence, "module": next(iter(modules))})
     if cpu is not None and (cpu >= HALF * duration or queued >= HALF * duration):
-        return Verdict("cpu", {**evidence, **_unaccounted(overrun, looks)})
+        return _computed(overrun, looks, evidence)
     waiting = _waiting(overrun, looks)
     if waiting is not None:
         return Verdict("wait", {**evidence, **waiting})
@@ -110,7 +110,7 @@ def _done_by_it(overrun: Overrun, looks: Sequence[Look], evidence: dict[str, Any
     if cpu + queued >= MOSTLY * duration:
         # It wanted the CPU nearly all along: what it used is its own doing.
         if cpu >= queued or _suffices(overrun):
-            return Verdict("cpu", {**evidence, **_unaccounted(overrun, looks)})
+            return _computed(overrun, looks, evidence)
         return Verdict("unknown", {**evidence, "waited_for": "cpu"}, charge=False)
     known = overrun.wakes is not None and overrun.queued_seconds is not None
     seen = any(look.frames for look in looks) or not in_package(overrun.handle.module, "asyncio")
@@ -190,6 +190,10 @@ def _asked_by_the_loop(outer: RawFrame, frame: RawFrame) -> bool:
 
 
 # --- what is nobody's ---
+
+
+def _computed(overrun: Overrun, looks: Sequence[Look], evidence: dict[str, Any]) -> Verdict:
+    return Verdict("cpu", {**evidence, **_unaccounted(overrun, looks)})
 
 
 def _unaccounted(overrun: Overrun, looks: Sequence[Look]) -> dict[str, float]:

@@ -208,17 +208,18 @@ class LoopState(LoopClock):
     def _hold(self, handle: Any, now: float, spent: float) -> None:
         self.held_in_turn += spent
         facts = self._told(describe, handle) or _UNNAMED
-        span, victims = None, None
-        if self.outlets.tracing.tracer is not None:
-            span, victims = self._told(self._trace, getattr(handle, "_context", None), now - spent, spent) or (
-                None,
-                None,
-            )
+        span, victims = self._traced(getattr(handle, "_context", None), now - spent, spent)
         self._write_down("step", now, spent, facts, 1, 0.0, (), span, victims)
 
-    def _trace(
+    def _traced(
         self, context: Any, began: float, spent: float, behind: int = 0
     ) -> tuple[SpanFacts | None, Victims | None]:
+        """The span of a step that held the loop, and who waited for it; neither where nobody traces, or it fails."""
+        if self.outlets.tracing.tracer is None:
+            return None, None
+        return self._told(self._trace, context, began, spent, behind) or (None, None)
+
+    def _trace(self, context: Any, began: float, spent: float, behind: int) -> tuple[SpanFacts | None, Victims | None]:
         """What the sampler has seen in the step was current while it held the loop: at its end it may be another.
 
         ``behind``: how many were ready when it began, where that is known.

@@ -98,12 +98,9 @@ class CountedLoop(LoopState):
             waited = self.ran < 0 and last.polling and self.mark == NEVER
             if self._gauge is None or pointer is None or not waited:
                 return None
-            if self.told_of_end:
-                self._gauge.set(loop, pointer, last.at, last.idle)
-            elif _compat.gil_enabled():
-                self._gauge.set(loop, pointer, last.at, last.idle, loop.is_closed)
-            else:
+            if not (self.told_of_end or _compat.gil_enabled()):
                 return None
+            self._gauge.set(loop, pointer, last.at, last.idle, None if self.told_of_end else loop.is_closed)
             return self._gauge
 
     def _take_back(self) -> None:

@@ -266,10 +266,7 @@ class UvloopState(CountedLoop):
 
     def _hold_exactly(self, facts: HandleFacts, began: float, ended: float, delayed: int) -> None:
         """A step that is timed has held the loop: on its thread, within the context of the step."""
-        span, victims = None, None
-        if self.outlets.tracing.tracer is not None:
-            told = self._told(self._trace, copy_context(), began, ended - began, delayed)
-            span, victims = told or (None, None)
+        span, victims = self._traced(copy_context(), began, ended - began, delayed)
         active = self.times(ended)[0] - (ended - began)
         cpu, switches = _compat.clocks.thread_cpu(), _compat.voluntary_switches()
         self._put(
